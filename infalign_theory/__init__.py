@@ -1,0 +1,51 @@
+"""Exact win rates, optimal reward transforms and honest validation for inference-time alignment.
+
+See the README for a tour; every public name is listed in ``__all__`` and loads when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "align": "policy",
+    "win_rate": "winrate",
+    "optimum": "optima",
+    "frontier": "frontiers",
+    "compare": "frontiers",
+    "best_exponent": "frontiers",
+    "Continuous": "base",
+    "Discrete": "base",
+    "Transform": "transforms",
+    "Identity": "transforms",
+    "Log": "transforms",
+    "Logit": "transforms",
+    "Exponential": "transforms",
+    "Power": "transforms",
+    "Expression": "transforms",
+    "Procedure": "procedures",
+    "Standard": "procedures",
+    "BestOfN": "procedures",
+    "WorstOfN": "procedures",
+    "InfalignError": "errors",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module the first time it is asked for."""
+    try:
+        module = import_module(f"{__name__}.{_HOME[name]}")
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,235 @@
+"""The optimal frontier of power procedures as one scalar differential equation.
+
+The single ODE G'' = s n m G' G^(n-1) x^(m-1) (s = +1 Best-of-n against base Best-of-m, s = -1
+Worst-of-n against base Worst-of-m, reflected) has a scaling symmetry. In the invariants
+
+    phi = x G' / G     (the density at the end of the unit interval)
+    k   = x^m G^(n-1)  (1/beta)
+
+its second order drops to first: with h = log phi and kappa = log k
+
+    dh/dkappa = (1 - phi + s n m k) / (m + (n-1) phi),
+
+which has no blow-up and varies on a scale of order one in kappa for every n, m and KL. Along it
+
+    d loss/dkappa = (m - L (m + n phi)) / (m + (n-1) phi) * s,   L = loss for s = +1, 1 - loss else
+    dKL/dkappa    = k dW/dkappa                                  (the envelope theorem)
+    -dlog u/dkappa = 1 / (m + (n-1) phi),  dlog f/dkappa = s n m k / (m + (n-1) phi).
+
+Panels of Gauss collocation, solved by Picard iteration, keep rounding-level accuracy.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from infalign_theory.kernels._jit import kernel
+from infalign_theory.types import Array
+
+
+@kernel
+def start_values(kappa: float, sign: float, n: float, m: float) -> Array:
+    """State (h, gain, loss, KL) by its leading term, exact where n m exp(kappa) < 1e-16.
+
+    gain is W minus its value at the base policy, loss is 1 - W.
+    """
+    k = np.exp(kappa)
+    rise = n * m / (n + m)
+    slope = rise**2 / (2.0 * (n + m) - 1.0)
+    base_loss = (m if sign > 0.0 else n) / (n + m)
+    return np.array([sign * rise * k, slope * k, base_loss - slope * k, slope * k * k / 2.0])
+
+
+@kernel
+def _advance(rate: Array, half: float, start: float, from_left: Array, out: Array) -> float:
+    """out = start + running integral of rate; returns the largest relative change of out."""
+    nodes = rate.size
+    change, size = 0.0, 0.0
+    for i in range(nodes):
+        total = 0.0
+        for j in range(nodes):
+            total += from_left[i, j] * rate[j]
+        new = start + half * total
+        change = max(change, abs(new - out[i]))
+        size = max(size, abs(new))
+        out[i] = new
+    return change / size if size > 0.0 else 0.0
+
+
+@kernel
+def _rate_from_gain(h: float, gain: float, sign: float, n: float, m: float) -> float:
+    """dW/dkappa written with the gain: does not cancel near the base policy."""
+    phi = np.exp(h)
+    top = sign * (n * m / (n + m)) * np.expm1(h) - gain * (m + n * phi)
+    return float(top / (m + (n - 1.0) * phi))
+
+
+@kernel
+def _rate_from_loss(h: float, loss: float, sign: float, n: float, m: float) -> float:
+    """dW/dkappa written with the loss: does not cancel far from the base policy."""
+    phi = np.exp(h)
+    top = loss * (m + n * phi) - m if sign > 0.0 else m * loss - n * phi * (1.0 - loss)
+    return float(top / (m + (n - 1.0) * phi))
+
+
+@kernel
+def win_rate_slope(state: Array, sign: float, n: float, m: float) -> float:
+    """dW/dkappa at a state (h, gain, loss, KL)."""
+    if abs(state[0]) < 1.0:
+        return _rate_from_gain(state[0], state[1], sign, n, m)
+    return _rate_from_loss(state[0], state[2], sign, n, m)
+
+
+@kernel
+def solve_panel(
+    left: float,
+    half: float,
+    state: Array,
+    sign: float,
+    n: float,
+    m: float,
+    x: Array,
+    weights: Array,
+    from_left: Array,
+) -> tuple[Array, Array]:
+    """Nodes of (h, gain, loss, KL) on one panel of kappa, and the state at its end."""
+    nodes = x.size
+    out = np.empty((4, nodes))
+    for i in range(4):
+        out[i, :] = state[i]
+    k = np.exp(left + half * (1.0 + x))
+    rate = np.empty(nodes)
+    end = np.empty(4)
+
+    for which in range(3):
+        previous = np.inf
+        for _ in range(100):
+            for j in range(nodes):
+                h = out[0, j]
+                if which == 0:
+                    scale = m + (n - 1.0) * np.exp(h)
+                    rate[j] = (sign * n * m * k[j] - np.expm1(h)) / scale
+                elif which == 1:
+                    rate[j] = _rate_from_gain(h, out[1, j], sign, n, m)
+                else:
+                    rate[j] = -_rate_from_loss(h, out[2, j], sign, n, m)
+            change = _advance(rate, half, state[which], from_left, out[which])
+            # at rounding level the change stops shrinking
+            if change == 0.0 or (change <= 1e-15 and change >= previous / 2.0):
+                break
+            previous = change
+        end[which] = state[which] + half * np.sum(weights * rate)
+
+    for j in range(nodes):
+        rate[j] = k[j] * win_rate_slope(out[:, j], sign, n, m)
+    _advance(rate, half, state[3], from_left, out[3])
+    end[3] = state[3] + half * np.sum(weights * rate)
+    return out, end
+
+
+@kernel
+def march(
+    first: float,
+    width: float,
+    panels: int,
+    kl_stop: float,
+    sign: float,
+    n: float,
+    m: float,
+    x: Array,
+    weights: Array,
+    from_left: Array,
+) -> tuple[Array, Array]:
+    """Solve panel after panel from kappa = first until their number or kl_stop is reached.
+
+    Returns node values (panels, 4, nodes) and edge states (panels + 1, 4).
+    """
+    nodes = np.empty((panels, 4, x.size))
+    edges = np.empty((panels + 1, 4))
+    edges[0] = start_values(first, sign, n, m)
+    done = 0
+    for p in range(panels):
+        left = first + p * width
+        nodes[p], edges[p + 1] = solve_panel(
+            left, width / 2.0, edges[p], sign, n, m, x, weights, from_left
+        )
+        done = p + 1
+        if edges[p + 1, 3] >= kl_stop:
+            break
+    return nodes[:done].copy(), edges[: done + 1].copy()
+
+
+@kernel
+def _legendre_integral(coefficients: Array, t: float) -> tuple[float, float]:
+    """Value at t of a Legendre series, and its integral from t to 1."""
+    before, current = 1.0, t
+    value = coefficients[0] + coefficients[1] * t
+    integral = coefficients[0] * (1.0 - t)
+    for degree in range(1, coefficients.size):
+        after = ((2 * degree + 1) * t * current - degree * before) / (degree + 1)
+        integral += coefficients[degree] * (before - after) / (2 * degree + 1)
+        if degree + 1 < coefficients.size:
+            value += coefficients[degree + 1] * after
+        before, current = current, after
+    return value, integral
+
+
+@kernel
+def along_trajectory(
+    target: Array,
+    speed: Array,
+    force: Array,
+    speed_after: Array,
+    force_edge: Array,
+    half: float,
+    from_end: bool,
+    tail_rate: float,
+    tail_force: float,
+) -> Array:
+    """Integral of force at the points where the remaining integral of speed equals target.
+
+    ``speed`` and ``force`` are Legendre coefficients (panels, nodes) of functions of kappa;
+    ``speed_after[p]`` is the integral of speed from the end of panel p to the end of all.
+    ``force_edge[p]`` is, at the end of panel p, the integral of force to the end of all
+    (from_end) or from the beginning. Before the first panel speed is constant 1/tail_rate and
+    force decays like exp(kappa) from tail_force.
+    """
+    panels = speed.shape[0]
+    total = speed_after[0] + half * 2.0 * speed[0, 0]
+    whole_force = force_edge[0] + half * 2.0 * force[0, 0] if from_end else 0.0
+    out = np.empty(target.size)
+    for i in range(target.size):
+        goal = target[i]
+        if goal >= total:
+            rest = tail_force * np.exp(-(goal - total) * tail_rate)
+            out[i] = whole_force + (tail_force - rest) if from_end else rest
+            continue
+        low, high = 0, panels - 1
+        while low < high:  # the last panel whose end lies at or before the goal
+            middle = (low + high + 1) // 2
+            if speed_after[middle - 1] > goal:
+                low = middle
+            else:
+                high = middle - 1
+        p = low
+        want = (goal - speed_after[p]) / half
+        t_low, t_high = -1.0, 1.0
+        t = 1.0 - want / speed[p, 0]
+        t = min(max(t, -1.0), 1.0)
+        for _ in range(60):
+            value, integral = _legendre_integral(speed[p], t)
+            excess = integral - want
+            if excess > 0.0:
+                t_low = t
+            else:
+                t_high = t
+            new = t + excess / value
+            if not t_low <= new <= t_high:
+                new = (t_low + t_high) / 2.0
+            if abs(new - t) <= 2e-16:
+                t = new
+                break
+            t = new
+        _, piece = _legendre_integral(force[p], t)
+        out[i] = force_edge[p] + half * piece if from_end else force_edge[p] - half * piece
+    return out

@@ -1,0 +1,199 @@
+"""The coupled optimum: the policy that maximises W - beta KL, and the transform it induces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from infalign_theory.base import Base, Discrete, as_base
+from infalign_theory.errors import InputError
+from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.policy import ContinuousPolicy, Policy, budget
+from infalign_theory.procedures import Procedure, as_procedure, power_sides
+from infalign_theory.tilt import ContinuousTilt, continuous_family, solve
+from infalign_theory.trajectory import OptimalTransform, Powers, ProcedureCdf, Trajectory
+from infalign_theory.transforms import Identity, Transform
+from infalign_theory.winrate import win_rate
+
+_MAX_PANELS = 8000
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The optimum of W - beta KL, with the evidence that it is one.
+
+    Attributes
+    ----------
+    procedure, against_procedure : Procedure
+        What inference does to the policy and to the base.
+    beta, kl, win_rate : float
+        KL in nats, win rate in [0, 1].
+    policy : ContinuousPolicy or DiscretePolicy
+    transform : Transform
+        Phi*, with Phi*(1) = 0: aligning with it at ``beta`` gives ``policy`` back.
+    residual : float
+        Total variation distance between the policy and one fixed-point step from it, measured
+        independently of the solver.
+    gap : float or None
+        Certified bound on J* - J where the win rate is concave in the policy, else None.
+    alternatives : tuple of Optimum
+        Other solutions of the coupled equation, where there are any.
+    """
+
+    procedure: Procedure
+    against_procedure: Procedure
+    base: Base
+    beta: float
+    kl: float
+    win_rate: float
+    policy: Policy
+    transform: Transform
+    residual: float
+    gap: float | None
+    alternatives: tuple[Optimum, ...] = field(default=())
+
+    @property
+    def objective(self) -> float:
+        """J = W - beta KL."""
+        return self.win_rate - (self.beta * self.kl if self.kl > 0.0 else 0.0)
+
+
+def optimum(
+    procedure: Procedure | str,
+    *,
+    beta: Any = None,
+    kl: Any = None,
+    base: Base | None = None,
+    against_procedure: Procedure | str | None = None,
+) -> Optimum:
+    r"""The policy that maximises W - beta KL and the transform that trains it.
+
+    The transform is the derivative of the win rate at the optimum itself,
+    :math:`\Phi^*(v) = -\int_v^1 g'(F^*(u)) \, dg_\mathrm{ref}(u)` with
+    :math:`f^* \propto e^{\Phi^*/\beta}`. For powers on a continuous base it is one point of a
+    single differential equation, exact to rounding.
+
+    Parameters
+    ----------
+    procedure : Procedure or str
+        ``BestOfN(4)``, ``"won:4"``, ``"standard"``.
+    beta : float, optional
+        Strength of the regularisation, positive.
+    kl : float, optional
+        Budget in nats instead; exactly one of the two.
+    base : Continuous, optional
+    against_procedure : Procedure or str, optional
+        The base's procedure; the same by default.
+
+    Returns
+    -------
+    Optimum
+
+    Raises
+    ------
+    InputError
+        For bad numbers and for pairs of procedures without a solver.
+    OutOfReachError
+        Where the optimal beta of a budget underflows.
+
+    References
+    ----------
+    InfAlign, arXiv 2412.19792: coupled characterisation of the inference-aware optimum.
+
+    Examples
+    --------
+    >>> best = optimum("bon:4", kl=0.5)
+    >>> round(best.win_rate, 6), best.gap < 1e-12
+    (0.87325, True)
+    """
+    ours = as_procedure(procedure)
+    theirs = ours if against_procedure is None else as_procedure(against_procedure)
+    where = as_base(base)
+    beta, kl = budget(beta, kl)
+    if isinstance(where, Discrete):
+        raise InputError("the optimum on a discrete base is not available; use a continuous one.")
+    if power_sides(ours)[1] == 1:
+        return _one_sample(ours, theirs, beta, kl)
+    powers = Powers.of(ours, theirs)
+    if powers is None:
+        raise InputError(
+            f"no optimum for {ours.name} against {theirs.name}: give both sides Best-of-N, both "
+            "Worst-of-N, or one of them against standard."
+        )
+    return _power_optimum(powers, ours, theirs, beta, kl)
+
+
+def _power_optimum(
+    powers: Powers, ours: Procedure, theirs: Procedure, beta: float | None, kl: float
+) -> Optimum:
+    kappa = powers.leading if beta is None else -float(np.log(beta))
+    if beta is None and kl > 0.0:
+        kappa = float(Trajectory.to_kl(powers, kl).kappa_at_kl(np.array([kl]))[0])
+    if kappa > powers.limit:
+        raise InputError(
+            f"beta = {beta} is too small for {ours.name}: 1/beta times N*M must stay below "
+            "1e299; give a larger beta."
+        )
+    path = Trajectory.to_kappa(powers, kappa)
+    transform = OptimalTransform(path, ours, theirs)
+    if beta is None and kl == 0.0:
+        policy = ContinuousPolicy(ContinuousTilt.resolve(transform, 0.0))
+        return _certified(ours, theirs, policy, powers.base_win_rate, 0.0)
+    policy = ContinuousPolicy(ContinuousTilt.resolve(transform, float(np.exp(kappa))))
+    return _certified(ours, theirs, policy, path.win_rate, path.kl)
+
+
+def _one_sample(ours: Procedure, theirs: Procedure, beta: float | None, kl: float) -> Optimum:
+    """One sample: the win rate is linear in the policy, so Phi* = g_ref whatever the policy."""
+    transform = Identity() if power_sides(theirs)[1] == 1 else ProcedureCdf(theirs)
+    family = continuous_family(transform)
+    tilt = solve(family, kl) if beta is None else family.at(1.0 / beta, None)
+    policy = ContinuousPolicy(tilt)
+    won = win_rate(policy, ours, against_procedure=theirs)
+    return _certified(ours, theirs, policy, won, policy.kl)
+
+
+def _certified(
+    ours: Procedure, theirs: Procedure, policy: ContinuousPolicy, won: float, kl: float
+) -> Optimum:
+    residual, step_kl = fixed_point_step(policy, ours, theirs)
+    gap = None
+    if ours.curvature > 0:
+        gap = policy.beta * step_kl if np.isfinite(policy.beta) else 0.0
+    return Optimum(
+        ours, theirs, policy.base, policy.beta, kl, won, policy, policy.transform, residual, gap
+    )
+
+
+def fixed_point_step(
+    policy: ContinuousPolicy, ours: Procedure, theirs: Procedure
+) -> tuple[float, float]:
+    """Distance of a policy from its best response: total variation, and KL(policy || response).
+
+    The response tilts the base by the derivative of the win rate at the policy, computed by
+    quadrature from F alone.
+    """
+    k = policy.tilt.k
+    grid = policy.grid
+    while True:
+        law = policy.law(grid)
+        force = ours.pdf(law.below / law.total, law.above / law.total)
+        force = force * theirs.pdf(grid.points.u, grid.points.v) * grid.jacobian
+        climbed = grid.running(force)
+        allowed = 1e-14 / max(k, 1e-300) + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)
+        marked = (grid.unresolved(force) > allowed) & grid.splittable()
+        if not marked.any() or grid.half.size > _MAX_PANELS:
+            break
+        grid = grid.split(marked)
+    response = -k * climbed.above
+    weights = np.exp(response + grid.log_jacobian)
+    response -= np.log(grid.integral(weights))
+    own = policy.tilt.log_density(grid.points) - np.log(law.total)
+    ratio = np.exp(response + grid.log_jacobian)
+    distance = 0.5 * grid.integral(np.abs(np.exp(own + grid.log_jacobian) - ratio))
+    with np.errstate(invalid="ignore"):
+        difference = np.where(ratio > 0.0, own - response, 0.0)
+    divergence = grid.integral(entropy_terms(difference, response + grid.log_jacobian))
+    return distance, divergence

@@ -1,0 +1,214 @@
+"""The optimal frontier of Best-of-N and Worst-of-N on a continuous base, along 1/beta.
+
+Every point of one trajectory is the exact optimum at that beta; see
+:mod:`infalign_theory.kernels.trajectory` for the equation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from infalign_theory.errors import OutOfReachError
+from infalign_theory.kernels import panels
+from infalign_theory.kernels import trajectory as kernels
+from infalign_theory.points import Points
+from infalign_theory.procedures import Procedure, power_sides
+from infalign_theory.transforms import Transform
+from infalign_theory.types import Array, plain_number
+
+_WIDTH = 0.5  # of a panel in log k: 16 nodes resolve it to rounding level
+_LOG_LIMIT = 690.0
+
+
+@dataclass(frozen=True)
+class Powers:
+    """Best-of-n against base Best-of-m (sign +1) or the same with Worst (sign -1); n > 1."""
+
+    sign: float
+    n: float
+    m: float
+
+    @classmethod
+    def of(cls, ours: Procedure, theirs: Procedure) -> Powers | None:
+        """The powers of two procedures where the single equation applies, else None."""
+        sign, n = power_sides(ours)
+        other, m = power_sides(theirs)
+        if n > 1 and m >= 1 and other in (0, sign):
+            return cls(float(sign), float(n), float(m))
+        return None
+
+    @property
+    def base_win_rate(self) -> float:
+        """Win rate of the base policy itself: 1/2 when both sides draw the same number."""
+        return (self.n if self.sign > 0 else self.m) / (self.n + self.m)
+
+    @property
+    def leading(self) -> float:
+        """log k at which the density leaves 1 by 1e-17: the leading term is exact below."""
+        return float(np.log(1e-17 * (self.n + self.m) / (self.n * self.m)))
+
+    @property
+    def limit(self) -> float:
+        """Largest log k whose products stay inside float64."""
+        return _LOG_LIMIT - float(np.log(self.n * self.m))
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Solution on equal panels of kappa = log(1/beta), ``first`` to ``last``."""
+
+    powers: Powers
+    first: float
+    width: float
+    nodes: Array
+    edges: Array
+
+    @classmethod
+    def to_kappa(cls, powers: Powers, kappa: float) -> Trajectory:
+        """Exactly up to one kappa."""
+        first = min(powers.leading, kappa - _WIDTH)
+        count = int(np.ceil((kappa - first) / _WIDTH))
+        return cls._march(powers, first, (kappa - first) / count, count, np.inf)
+
+    @classmethod
+    def to_kl(cls, powers: Powers, kl: float) -> Trajectory:
+        """Up to the first panel edge whose KL is at least ``kl``."""
+        # the smallest budgets lie on the leading term, KL = slope k^2 / 2
+        first = min(powers.leading, np.log(max(kl, 1e-250)) / 2 - 40.0)
+        count = int((powers.limit - first) / _WIDTH)
+        path = cls._march(powers, first, _WIDTH, count, kl)
+        reached = float(path.edges[-1, 3])
+        if reached < kl:
+            kind = "Best" if powers.sign > 0 else "Worst"
+            raise OutOfReachError(
+                f"kl = {plain_number(kl)} nats: for {kind}-of-{powers.n:g} the optimal beta is "
+                f"below 1e-{_LOG_LIMIT / np.log(10):.0f} there (its win rate is 1 to rounding), "
+                f"beyond float64; give at most {reached:.6g} nats.",
+                reached,
+            )
+        return path
+
+    @classmethod
+    def _march(
+        cls, powers: Powers, first: float, width: float, count: int, kl: float
+    ) -> Trajectory:
+        nodes, edges = kernels.march(
+            first, width, count, kl, powers.sign, powers.n, powers.m,
+            panels.X, panels.WEIGHTS, panels.FROM_LEFT,
+        )  # fmt: skip
+        return cls(powers, first, width, nodes, edges)
+
+    @property
+    def last(self) -> float:
+        return self.first + self.width * len(self.nodes)
+
+    @property
+    def kl(self) -> float:
+        return float(self.edges[-1, 3])
+
+    @property
+    def win_rate(self) -> float:
+        return float(self._win_rates(self.edges[-1:, 1], self.edges[-1:, 2])[0])
+
+    def _win_rates(self, gain: Array, loss: Array) -> Array:
+        """From whichever of gain and loss is the small one."""
+        return np.where(gain < loss, self.powers.base_win_rate + gain, 1.0 - loss)
+
+    @cached_property
+    def _kappa(self) -> Array:
+        lefts = self.first + self.width * np.arange(len(self.nodes))
+        return np.asarray(lefts[:, None] + self.width / 2 * (1.0 + panels.X))
+
+    def at(self, kappa: Array) -> tuple[Array, Array]:
+        """Win rate and KL at any kappa of the trajectory."""
+        position = (kappa - self.first) / self.width
+        panel = np.clip(position.astype(int), 0, len(self.nodes) - 1)
+        t = 2.0 * (position - panel) - 1.0
+        basis = np.polynomial.legendre.legvander(t, panels.NODES - 1)
+        coefficients = self.nodes @ panels.ANALYSIS.T
+        values = np.einsum("ijk,ik->ji", coefficients[panel], basis)
+        return self._win_rates(values[1], values[2]), values[3]
+
+    def kappa_at_kl(self, kl: Array) -> Array:
+        """kappa at which each positive KL is spent: Newton on log KL from the panel edges."""
+        edges = self.first + self.width * np.arange(len(self.edges))
+        log_kl = np.log(self.edges[:, 3])
+        kappa = np.interp(np.log(kl), log_kl, edges)
+        for _ in range(20):
+            panel = np.clip(((kappa - self.first) / self.width).astype(int), 0, len(edges) - 2)
+            slope = (log_kl[panel + 1] - log_kl[panel]) / self.width
+            step = np.log(kl / self.at(kappa)[1]) / slope
+            kappa = np.clip(kappa + step, edges[0], edges[-1])
+            if np.max(np.abs(step), initial=0.0) < 1e-15 * max(1.0, abs(self.last)):
+                break
+        return np.asarray(kappa)
+
+    @cached_property
+    def _force(self) -> tuple[Array, Array, Array, Array, float]:
+        """What :func:`kernels.along_trajectory` needs; see there."""
+        p = self.powers
+        phi = np.exp(self.nodes[:, 0, :])
+        speed = 1.0 / (p.m + (p.n - 1.0) * phi)
+        force = p.n * p.m * np.exp(self._kappa) * speed
+        half = np.full(len(self.nodes), self.width / 2)
+        speed_sums = panels.panel_sums(speed, half, panels.WEIGHTS)
+        force_sums = panels.panel_sums(force, half, panels.WEIGHTS)
+        before = p.n * p.m * float(np.exp(self.first)) / (p.m + p.n - 1.0)
+        after = np.concatenate([np.cumsum(speed_sums[::-1])[::-1][1:], [0.0]])
+        if p.sign > 0:
+            edge = np.concatenate([np.cumsum(force_sums[::-1])[::-1][1:], [0.0]])
+        else:
+            edge = before + np.cumsum(force_sums)
+        return speed @ panels.ANALYSIS.T, force @ panels.ANALYSIS.T, after, edge, before
+
+    def log_density_drop(self, log_x: Array) -> Array:
+        """log f at the end where it is largest, minus log f, at x = u (Best) or 1-u (Worst)."""
+        speed, force, after, edge, before = self._force
+        p = self.powers
+        drop = kernels.along_trajectory(
+            -log_x.ravel(), speed, force, after, edge, self.width / 2,
+            p.sign > 0, p.m + p.n - 1.0, before,
+        )  # fmt: skip
+        return drop.reshape(log_x.shape)
+
+
+class OptimalTransform(Transform):
+    """Phi*, the fixed point of the coupled equation; Phi*(1) = 0 and Phi*' = g'(F*) g_ref'."""
+
+    anchor = 0.0
+
+    def __init__(self, trajectory: Trajectory, ours: Procedure, theirs: Procedure) -> None:
+        self._trajectory = trajectory
+        self._beta = float(np.exp(-trajectory.last))
+        versus = "" if ours == theirs else f"|{theirs.name}"
+        self._name = f"optimal@{ours.name}{versus}"
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<transform {self._name} at beta={self._beta:.6g}>"
+
+    def differences(self, points: Points) -> Array:
+        log_x = points.log_u if self._trajectory.powers.sign > 0 else points.log_v
+        return -self._beta * self._trajectory.log_density_drop(log_x)
+
+
+class ProcedureCdf(Transform):
+    """Phi(u) = g(u): optimal for one sample against an opponent that uses procedure g."""
+
+    anchor = 1.0
+
+    def __init__(self, procedure: Procedure) -> None:
+        self._procedure = procedure
+
+    @property
+    def name(self) -> str:
+        return f"optimal@standard|{self._procedure.name}"
+
+    def differences(self, points: Points) -> Array:
+        return -self._procedure.cdf(points.u, points.v)[1]
