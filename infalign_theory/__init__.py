@@ -6,7 +6,7 @@ See the README for a tour; every public name is listed in ``__all__`` and loads 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ _HOME = {
     "Standard": "procedures",
     "BestOfN": "procedures",
     "WorstOfN": "procedures",
+    "predict": "empirical.prediction",
     "InfalignError": "errors",
 }
 

@@ -281,8 +281,6 @@ def _near_power(a: _Near, b: _Near) -> _Near:
     start, end = np.power(a.anchor, exponent), np.power(a.value, exponent)
     if a.anchor == 0:
         return _settled_function(a, start, end, end)
-    if exponent == 2:
-        return _settled_function(a, start, a.change * (a.anchor + a.value), end)
     ratio, relative = a.value / a.anchor, a.change / a.anchor
     log_ratio = np.where(relative > -0.5, np.log1p(relative), np.log(ratio))
     if exponent % 2 == 0:
@@ -452,14 +450,12 @@ def _refined(program: _Program, anchor: float, step: Array, node: _Near) -> Any:
     noisy = node.noise > 16.0 * np.abs(node.change)
     if not np.any(noisy):
         return node.change
-    polynomial, spread, tail = 0.0 * step, 0.0 * step, 0.0 * step
+    polynomial, tail = 0.0 * step, 0.0 * step
     for k, coefficient in reversed(list(enumerate(_series(program, anchor)))[1:]):
         polynomial = (polynomial + coefficient) * step
-        spread = (spread + abs(coefficient)) * np.abs(step)
         tail = (tail + abs(coefficient) * (k > _ORDER - 4)) * np.abs(step)
     trusted = (
         noisy
-        & (spread <= 2.0 * np.abs(polynomial))
         & (tail <= 2.0**-54 * np.abs(polynomial))
         # Any further off, and the series has missed something beyond its order.
         & (np.abs(polynomial - node.change) <= 8.0 * _SPACING * node.noise)
@@ -537,20 +533,12 @@ class _Reader:
     def read(self) -> _Program:
         self.check_characters()
         try:
-            tree = ast.parse(self.text, mode="eval")
+            result = self.walk(ast.parse(self.text, mode="eval").body, 1)
         except SyntaxError as error:
-            reason = (error.msg or "invalid syntax").split(". ")[0]
-            end = len(self.text) + 1  # the parser says 0 for an unexpected end
-            column = min(error.offset or end, end)
-            raise InputError(
-                f"cannot read the expression, {reason} at column {column}; {self.allowed()}\n"
-                f"  {self.text}\n  {' ' * (column - 1)}^"
-            ) from None
+            raise self.unreadable(error) from None
+        except InputError:
+            raise
         except (ValueError, RecursionError, MemoryError):
-            raise self.too_deep() from None
-        try:
-            result = self.walk(tree.body, 1)
-        except RecursionError:
             raise self.too_deep() from None
         for name in self.parameters:
             if name not in self.used:
@@ -558,9 +546,16 @@ class _Reader:
                     f"the parameter {name} is not used in {_shown(self.text)}; "
                     f"leave it out, or use it in the expression"
                 )
-        if result != len(self.program) - 1:  # the result is the last instruction
-            self.program = self.program[: result + 1]
-        return tuple(self.program)
+        return tuple(self.program[: result + 1])  # the result is the last instruction
+
+    def unreadable(self, error: SyntaxError) -> InputError:
+        reason = (error.msg or "invalid syntax").split(". ")[0]
+        end = len(self.text) + 1  # the parser says 0 for an unexpected end
+        column = min(error.offset or end, end)
+        return InputError(
+            f"cannot read the expression, {reason} at column {column}; {self.allowed()}\n"
+            f"  {self.text}\n  {' ' * (column - 1)}^"
+        )
 
     def allowed(self) -> str:
         names = [f"the variable {self.variable}"]

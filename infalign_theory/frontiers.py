@@ -229,21 +229,13 @@ def compare(
             transform, procedure, kl=[nats], base=base, against_procedure=against_procedure
         )
 
-    best = at(OPTIMAL).win_rate[0]
+    best = float(at(OPTIMAL).win_rate[0])
     rows = []
     for transform in transforms:
         curve = at(transform)
         won = float(curve.win_rate[0])
         rows.append(
-            Row(
-                curve.name,
-                curve.procedure.name,
-                float(curve.beta[0]),
-                nats,
-                won,
-                float(best),
-                float(best) - won,
-            )  # fmt: skip
+            Row(curve.name, curve.procedure.name, float(curve.beta[0]), nats, won, best, best - won)
         )
     return Comparison(tuple(rows))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from infalign_theory.base import Base, Discrete, as_base
 from infalign_theory.errors import InputError
 from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.optima_discrete import DiscreteProblem, Solution
 from infalign_theory.policy import ContinuousPolicy, Policy, budget
 from infalign_theory.procedures import Procedure, as_procedure, power_sides
 from infalign_theory.tilt import ContinuousTilt, continuous_family, solve
@@ -39,7 +40,12 @@ class Optimum:
     gap : float or None
         Certified bound on J* - J where the win rate is concave in the policy, else None.
     alternatives : tuple of Optimum
-        Other solutions of the coupled equation, where there are any.
+        Other solutions of the coupled equation at this beta, where there are any; for a KL
+        budget inside a jump of the frontier, the two sides of the jump.
+    maximum : bool
+        Whether W - beta KL has a maximum here; not so inside a jump.
+    hull_win_rate : float or None
+        For a KL budget inside a jump, the win rate of the concave hull: an upper bound.
     """
 
     procedure: Procedure
@@ -53,6 +59,8 @@ class Optimum:
     residual: float
     gap: float | None
     alternatives: tuple[Optimum, ...] = field(default=())
+    maximum: bool = True
+    hull_win_rate: float | None = None
 
     @property
     def objective(self) -> float:
@@ -113,7 +121,7 @@ def optimum(
     where = as_base(base)
     beta, kl = budget(beta, kl)
     if isinstance(where, Discrete):
-        raise InputError("the optimum on a discrete base is not available; use a continuous one.")
+        return _on_atoms(DiscreteProblem(where, ours, theirs), beta, kl)
     if power_sides(ours)[1] == 1:
         return _one_sample(ours, theirs, beta, kl)
     powers = Powers.of(ours, theirs)
@@ -143,6 +151,36 @@ def _power_optimum(
         return _certified(ours, theirs, policy, powers.base_win_rate, 0.0)
     policy = ContinuousPolicy(ContinuousTilt.resolve(transform, float(np.exp(kappa))))
     return _certified(ours, theirs, policy, path.win_rate, path.kl)
+
+
+def _on_atoms(problem: DiscreteProblem, beta: float | None, kl: float) -> Optimum:
+    jump = None
+    if beta is not None:
+        best, *others = problem.solutions(1.0 / beta)
+    elif kl == 0.0:
+        best, others = problem.best(0.0), []
+    else:
+        best, jump = problem.at_kl(kl)
+        others = [s for s in problem.solutions(best.policy.tilt.k) if s.kl != best.kl]
+        if jump is None:
+            others = others[1:] if others and others[0].objective >= best.objective else others
+
+    def record(solution: Solution, rest: tuple[Optimum, ...]) -> Optimum:
+        policy = solution.policy
+        residual, step_kl = problem.fixed_point_step(policy)
+        gap = None
+        if problem.ours.curvature > 0:
+            gap = policy.beta * step_kl if np.isfinite(policy.beta) else 0.0
+        return Optimum(
+            problem.ours, problem.theirs, problem.base, policy.beta, solution.kl,
+            solution.win_rate, policy, policy.transform, residual, gap, rest, solution.maximum,
+        )  # fmt: skip
+
+    alternatives = tuple(record(other, ()) for other in others)
+    if jump is not None:
+        alternatives = (record(jump.below, ()), record(jump.above, ()))
+    found = record(best, alternatives)
+    return found if jump is None else replace(found, hull_win_rate=jump.hull_win_rate)
 
 
 def _one_sample(ours: Procedure, theirs: Procedure, beta: float | None, kl: float) -> Optimum:
@@ -197,3 +235,25 @@ def fixed_point_step(
         difference = np.where(ratio > 0.0, own - response, 0.0)
     divergence = grid.integral(entropy_terms(difference, response + grid.log_jacobian))
     return distance, divergence
+
+
+def summary(found: Optimum) -> dict[str, Any]:
+    """The numbers of an optimum, as the command line prints them."""
+    return {
+        "procedure": found.procedure.name,
+        "beta": found.beta,
+        "kl": found.kl,
+        "win_rate": found.win_rate,
+        "residual": found.residual,
+        "gap": found.gap,
+        "alternatives": [
+            {
+                "beta": other.beta,
+                "kl": other.kl,
+                "win_rate": other.win_rate,
+                "objective": other.objective,
+                "maximum": other.maximum,
+            }
+            for other in found.alternatives
+        ],
+    }

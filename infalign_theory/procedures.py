@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,16 @@ class Procedure(ABC):
     @abstractmethod
     def pdf(self, p: Array, q: Array) -> Array:
         """g'(p); q = 1 - p."""
+
+    @property
+    def slope_terms(self) -> Array:
+        """g' as terms sign w p^a q^b exp(-c q): rows (log w, a, b, c, sign)."""
+        raise NotImplementedError
+
+    @property
+    def value_terms(self) -> Array:
+        """g as terms of the same kind."""
+        raise NotImplementedError
 
     @property
     def curvature(self) -> int:
@@ -76,6 +87,9 @@ class Standard(Procedure):
     def pdf(self, p: Array, q: Array) -> Array:
         return np.ones(np.shape(p))
 
+    slope_terms = np.array([[0.0, 0.0, 0.0, 0.0, 1.0]])
+    value_terms = np.array([[0.0, 1.0, 0.0, 0.0, 1.0]])
+
 
 @dataclass(frozen=True)
 class BestOfN(Procedure):
@@ -102,6 +116,14 @@ class BestOfN(Procedure):
 
     def pdf(self, p: Array, q: Array) -> Array:
         return _power_slope(self.n, p, q)
+
+    @property
+    def slope_terms(self) -> Array:
+        return np.array([[np.log(self.n), self.n - 1.0, 0.0, 0.0, 1.0]])
+
+    @property
+    def value_terms(self) -> Array:
+        return np.array([[0.0, self.n, 0.0, 0.0, 1.0]])
 
 
 @dataclass(frozen=True)
@@ -134,6 +156,14 @@ class WorstOfN(Procedure):
     def pdf(self, p: Array, q: Array) -> Array:
         return _power_slope(self.n, q, p)
 
+    @property
+    def slope_terms(self) -> Array:
+        return np.array([[np.log(self.n), 0.0, self.n - 1.0, 0.0, 1.0]])
+
+    @property
+    def value_terms(self) -> Array:
+        return np.array([[0.0, 0.0, 0.0, 0.0, 1.0], [0.0, 0.0, self.n, 0.0, -1.0]])
+
 
 ALLOWED = "standard, bon:N or won:N with a whole N of at least 1"
 
@@ -161,6 +191,22 @@ def as_procedure(procedure: Procedure | str) -> Procedure:
             if number == number:
                 return kind(number)  # type: ignore[arg-type]
     raise InputError(f"procedure {procedure!r} is not known; give {ALLOWED}.")
+
+
+def several(texts: Sequence[str]) -> list[Procedure]:
+    """Procedures from texts, in which ``bon:2,4`` stands for bon:2 and bon:4.
+
+    Examples
+    --------
+    >>> [p.name for p in several(["bon:2,4", "standard"])]
+    ['bon:2', 'bon:4', 'standard']
+    """
+    out = []
+    for text in texts:
+        head, colon, tail = text.partition(":")
+        parts = tail.split(",") if colon else [""]
+        out += [as_procedure(f"{head}{colon}{part.strip()}") for part in parts]
+    return out
 
 
 def power_sides(procedure: Procedure) -> tuple[int, int]:

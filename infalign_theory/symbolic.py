@@ -63,9 +63,10 @@ def _parse_transform(text: str, allowed: tuple[str, ...]) -> tuple[str, sp.Expr]
                 return name, sp.Rational(*Fraction(value).as_integer_ratio())
             if colon and name == "power" and _WHOLE.fullmatch(value):
                 return ("identity" if value == "1" else name), sp.Integer(int(value))
+    forms = "; ".join(_FORMS.get(name, repr(name)) for name in allowed)
     raise InputError(
-        f"transform {text!r} has no closed form here. Allowed: "
-        f"{'; '.join(_FORMS.get(name, repr(name)) for name in allowed)}. Evaluate others numerically."
+        f"transform {text!r} has no closed form here. Allowed: {forms}. "
+        "Evaluate others numerically."
     )
 
 
@@ -437,14 +438,13 @@ def series_optimum(
     r"""Exact power series in 1/beta of the best policy for n samples against m of the base.
 
     With G'' = s n m G' G^(n-1) x^(m-1), s = 1 for Best-of-n and -1 for Worst-of-n, and
-    k = x^m G^(n-1), the edge density phi = x G'/G and L = m int_0^x G^n v^(m-1) dv/(G^n x^m) obey
+    k = x^m G^(n-1), the density phi = x G'/G at the favoured end obeys
 
     .. math::
-        \frac{d\phi}{dk} = \frac{\phi(1-\phi+s\,n m k)}{k(m+(n-1)\phi)}, \qquad
-        \frac{dL}{dk} = \frac{m-L(m+n\phi)}{k(m+(n-1)\phi)}, \qquad
-        \frac{dKL}{dk} = k\frac{dW}{dk}
+        \frac{d\phi}{dk} = \frac{\phi(1-\phi+s\,n m k)}{k(m+(n-1)\phi)}, \quad \phi(0) = 1, \qquad
+        \phi = 1 + mkW \;(s=1), \quad 1 - mk(1-W) \;(s=-1), \qquad \frac{dKL}{dk} = k\frac{dW}{dk}
 
-    with phi(0) = 1, L(0) = m/(n+m), KL(0) = 0, and W = 1-L (Best) or L (Worst).
+    The middle one is f(1) - 1 = int u f'(u) du, f' from the ODE; the last, the envelope theorem.
 
     Parameters
     ----------
@@ -478,23 +478,15 @@ def series_optimum(
         raise InputError(f"order = {order!r}: give a whole number from 1 to {MAX_ORDER}.")
     if kind not in ("bon", "won"):
         raise InputError(f"kind = {kind!r}: give 'bon' (Best-of) or 'won' (Worst-of).")
-    edge, loss = _optimum_coefficients(ours, theirs, 1 if kind == "bon" else -1, order)
-    win = [1 - loss[0], *(-c for c in loss[1:])] if kind == "bon" else loss
-    cost = [(j - 1) * win[j - 1] / sp.Integer(j) if j > 1 else sp.S.Zero for j in range(order + 1)]
-    rows = (edge, win, cost)
-    return OptimumSeries(*(sum(sp.factor(c) * k**j for j, c in enumerate(row)) for row in rows))
-
-
-def _optimum_coefficients(
-    n: sp.Expr, m: sp.Expr, s: int, order: int
-) -> tuple[list[sp.Expr], list[sp.Expr]]:
-    """Coefficients of phi and L, by comparing powers of k in their two ODEs."""
-    edge, loss = [sp.S.One], [m / (n + m)]
-    for j in range(1, order + 1):
-        known = s * n * m * edge[j - 1]
+    sign = 1 if kind == "bon" else -1
+    edge = [sp.S.One]
+    for j in range(1, order + 2):
+        known = sign * ours * theirs * edge[j - 1]
         for i in range(1, j):
-            known -= edge[i] * edge[j - i] * (1 + (n - 1) * (j - i))
-        edge.append(sp.factor(known / (j * (m + n - 1) + 1)))
-        pull = sum(edge[i] * loss[j - i] * ((n - 1) * (j - i) + n) for i in range(1, j + 1))
-        loss.append(sp.factor(-pull / (j * (m + n - 1) + m + n)))
-    return edge, loss
+            known -= edge[i] * edge[j - i] * (1 + (ours - 1) * (j - i))
+        edge.append(sp.factor(known / (j * (theirs + ours - 1) + 1)))
+    win = [sp.factor(c / theirs) for c in edge[1:]]
+    win[0] = sp.factor(win[0] + sp.Rational(1 - sign, 2))
+    cost = [sp.S.Zero] + [sp.Rational(j - 1, j) * win[j - 1] for j in range(1, order + 1)]
+    rows = (edge[: order + 1], win, cost)
+    return OptimumSeries(*(sum(c * k**j for j, c in enumerate(row)) for row in rows))

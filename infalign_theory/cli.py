@@ -1,0 +1,183 @@
+"""The command line: parse, call, print; no arithmetic."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infalign_theory.errors import InfalignError
+
+app = typer.Typer(
+    name="infalign",
+    help="Exact win rates, optimal reward transforms and honest validation for Best-of-N and "
+    "Worst-of-N inference.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ProcedureOption = Annotated[
+    list[str],
+    typer.Option("--procedure", "-p", help="standard, bon:N or won:N; bon:2,4,8 for several."),
+]
+TransformOption = Annotated[
+    list[str],
+    typer.Option(
+        "--transform",
+        "-t",
+        help="identity, log, logit, power:P, exp:T, expr:FORMULA or optimal; repeat for several.",
+    ),
+]
+KlOption = Annotated[float | None, typer.Option("--kl", help="KL budget in nats.")]
+BetaOption = Annotated[
+    float | None, typer.Option("--beta", help="Regularisation strength instead of a budget.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")
+]
+
+
+# Typer carries its own copy of Click from some version on: reach the base class by inheritance
+_UsageError: Any = typer.BadParameter.__mro__[2]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from infalign_theory import __version__
+
+        typer.echo(f"infalign {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def reproduce(
+    out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
+    only: Annotated[list[str] | None, typer.Option(help="Only this figure; repeat.")] = None,
+    format: Annotated[str, typer.Option(help="png, svg or both, as in png,svg.")] = "png",
+) -> None:
+    """Make every theory figure, with the numbers behind it as CSV."""
+    from infalign_theory import figures, reporting
+
+    formats = [part.strip() for part in format.split(",")]
+    names = figures.select(only)
+    with reporting.progress("figures", len(names)) as step:
+        results = figures.reproduce(out, names, formats, step)
+    reporting.table(
+        ["figure", "files", "what it shows"],
+        [[r.name, "\n".join(p.name for p in r.files), r.shows] for r in results],
+    )
+    typer.echo(f"{sum(len(r.files) for r in results)} files in {out}")
+
+
+@app.command()
+def compare(
+    procedure: ProcedureOption,
+    transform: TransformOption,
+    kl: Annotated[float, typer.Option("--kl", help="KL budget in nats.")],
+    json: JsonOption = False,
+) -> None:
+    """Compare transforms at equal KL on a continuous base: win rate and regret."""
+    from infalign_theory import frontiers, procedures, reporting
+
+    rows = [
+        reporting.fields(row)
+        for text in procedures.several(procedure)
+        for row in frontiers.compare(transform, text, kl=kl).rows
+    ]
+    _show(rows, json)
+
+
+@app.command()
+def optimum(
+    procedure: Annotated[str, typer.Option("--procedure", "-p", help="standard, bon:N or won:N.")],
+    kl: KlOption = None,
+    beta: BetaOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Solve for the coupled optimum on a continuous base, with its evidence."""
+    from infalign_theory import optima, reporting
+
+    found = optima.optimum(procedure, beta=beta, kl=kl)
+    if json:
+        reporting.json_document(optima.summary(found))
+    else:
+        _show([{k: v for k, v in optima.summary(found).items() if k != "alternatives"}], False)
+
+
+@app.command()
+def predict(
+    scores: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet files.")],
+    procedure: ProcedureOption,
+    transform: TransformOption,
+    kl: KlOption = None,
+    beta: BetaOption = None,
+    prompt: Annotated[str, typer.Option(help="Column of the prompt.")] = "prompt",
+    reward: Annotated[str, typer.Option(help="Column of the reward.")] = "reward",
+    policy: Annotated[str | None, typer.Option(help="Column of the policy, if any.")] = None,
+    base: Annotated[str | None, typer.Option(help="Which policy is the base.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Predict the win rate of a training run from scores of the base model.
+
+    Prints a table on a terminal and JSON into a pipe or file.
+    """
+    from infalign_theory import procedures, reporting
+    from infalign_theory.empirical import prediction
+
+    result = prediction.predict(
+        scores, procedure=procedures.several(procedure), transform=transform, kl=kl, beta=beta,
+        prompt=prompt, reward=reward, policy=policy, base=base,
+    )  # fmt: skip
+    typer.echo(
+        f"{result.rows[0].prompts} prompts, {result.samples} samples, "
+        f"{100 * result.tie_fraction:.1f} % of sample pairs tied",
+        err=True,
+    )
+    rows = [reporting.fields(row) for row in result.rows]
+    _show(rows, json or not sys.stdout.isatty())
+
+
+def _show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    from infalign_theory import reporting
+
+    if as_json:
+        reporting.json_document(rows)
+    else:
+        reporting.table(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: exit 0 when done, 2 on bad input with one readable line."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except InfalignError as error:
+        _fail(str(error))
+    except _UsageError as error:
+        _fail(f"{error.format_message().rstrip('.')}; see infalign --help.")
+    except typer.Abort:
+        _fail("stopped.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror}.")
+    sys.exit(code or 0)
+
+
+def _fail(message: str, code: int = 2) -> None:
+    typer.echo("infalign: " + " ".join(message.split()), err=True)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""Real scores: reading them, and what theory predicts from them."""

@@ -1,0 +1,67 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from infalign_theory.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever sees half of it: a temporary neighbour, then a rename.
+
+    Parameters
+    ----------
+    path : Path
+        Target; its directory must exist. An existing file is replaced.
+    content : bytes
+
+    Raises
+    ------
+    InputError
+        Where the system refuses; the target is then as it was and nothing is left beside it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     write_atomically(Path(folder, "a.txt"), b"whole")
+    ...     Path(folder, "a.txt").read_bytes()
+    b'whole'
+    """
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes the file private
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"cannot write {path}: {reason}; give a directory with room that you may write to."
+        ) from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def output_directory(path: Path) -> Path:
+    """A directory to write into, created if needed, or one clear message."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError(f"{path} is not a directory; give a directory for the output.") from None
+    except OSError as error:
+        raise InputError(f"cannot create {path}: {error.strerror}; give another.") from error
+    return path

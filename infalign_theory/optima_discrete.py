@@ -1,0 +1,221 @@
+"""The coupled optimum on a discrete base: every solution, the best of them, and its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logit
+
+from infalign_theory.base import Discrete
+from infalign_theory.errors import OutOfReachError
+from infalign_theory.kernels import shooting
+from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.points import Points
+from infalign_theory.policy import DiscretePolicy
+from infalign_theory.procedures import Procedure
+from infalign_theory.tilt import DiscreteTilt
+from infalign_theory.transforms import Transform
+from infalign_theory.types import Array, plain_number
+from infalign_theory.winrate import increments, win_rate
+
+
+class AtomTransform(Transform):
+    """Phi known at the atoms of one discrete base, constant over each atom's share of (0, 1)."""
+
+    anchor = 0.0
+
+    def __init__(self, name: str, base: Discrete, values: Array) -> None:
+        self._name = name
+        self._edges = base.below[1:-1]
+        self._middles = base.u
+        self._values_at_atoms = values
+
+    @property
+    def name(self) -> str:
+        """As text; not readable back."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"<transform {self._name} on {self._values_at_atoms.size} atoms>"
+
+    def differences(self, points: Points) -> Array:
+        """Phi of the atom that holds u."""
+        u = points.u
+        # atoms below the spacing of float64 share their edges: look for the atom's own u first
+        exact = np.searchsorted(self._middles, u)
+        exact = np.minimum(exact, self._middles.size - 1)
+        held = np.searchsorted(self._edges, u, side="left")
+        atom = np.where(self._middles[exact] == u, exact, held)
+        return np.asarray(self._values_at_atoms[atom])
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One solution of the coupled equation at one k = 1/beta."""
+
+    policy: DiscretePolicy
+    win_rate: float
+    kl: float
+    maximum: bool
+
+    @property
+    def objective(self) -> float:
+        """J = W - beta KL."""
+        return self.win_rate - self.policy.beta * self.kl
+
+
+@dataclass(frozen=True)
+class Jump:
+    """A first-order transition of the optimal frontier at one beta.
+
+    Attributes
+    ----------
+    below, above : Solution
+        The two optima of equal objective, either side of the missing KL.
+    hull_win_rate : float
+        Win rate of the concave hull at the budget: what a mixture of the two would reach if the
+        win rate were linear between them; an upper bound.
+    """
+
+    below: Solution
+    above: Solution
+    hull_win_rate: float
+
+
+@dataclass(frozen=True)
+class DiscreteProblem:
+    """Maximise W - beta KL over the policies on one discrete base."""
+
+    base: Discrete
+    ours: Procedure
+    theirs: Procedure
+
+    @cached_property
+    def weights(self) -> Array:
+        """Mass b_j of the base under its procedure."""
+        return increments(self.theirs, (self.base.below, self.base.above))
+
+    @cached_property
+    def _downward(self) -> tuple[Array, Array]:
+        """log p and half sums of neighbouring b, from the top atom down."""
+        b = self.weights[::-1]
+        return np.log(self.base.probs[::-1]), (b[:-1] + b[1:]) / 2
+
+    @property
+    def name(self) -> str:
+        """Name of the optimal transform."""
+        versus = "" if self.ours == self.theirs else f"|{self.theirs.name}"
+        return f"optimal@{self.ours.name}{versus}"
+
+    def solutions(self, k: float) -> list[Solution]:
+        """All solutions, the largest objective first."""
+        log_p, half_b = self._downward
+        if k == 0.0 or log_p.size == 1:
+            return [self._solution(k, np.zeros(log_p.size), True)]
+        roots, directions = shooting.all_roots(
+            k, log_p, half_b, self.ours.slope_terms, self.ours.curvature > 0
+        )
+        found = []
+        for x, direction in zip(roots, directions, strict=True):
+            ratio = np.empty(log_p.size)
+            shooting.descend(float(x), k, log_p, half_b, self.ours.slope_terms, ratio)
+            found.append(self._solution(k, ratio[::-1].copy(), bool(direction > 0)))
+        return sorted(found, key=lambda solution: -solution.objective)
+
+    def best(self, k: float) -> Solution:
+        """The solution of the largest objective."""
+        return self.solutions(k)[0]
+
+    def at_top_mass(self, x: float, near: float) -> Solution:
+        """The solution whose top atom has mass expit(x): solved for log k near a given one."""
+        log_p, half_b = self._downward
+        ratio = np.empty(log_p.size)
+
+        def mismatch(log_k: float) -> float:
+            terms = self.ours.slope_terms
+            value = shooting.descend(x, float(np.exp(log_k)), log_p, half_b, terms, ratio)
+            return float(np.clip(value, -1e3, 1e3))
+
+        width = 0.1
+        while mismatch(near - width) * mismatch(near + width) > 0.0 and width < 50.0:
+            width *= 1.5
+        k = float(np.exp(brentq(mismatch, near - width, near + width, xtol=1e-15, rtol=1e-15)))
+        shooting.descend(x, k, log_p, half_b, self.ours.slope_terms, ratio)
+        return self._solution(k, ratio[::-1].copy(), False)
+
+    def at_kl(self, kl: float) -> tuple[Solution, Jump | None]:
+        """The best policy that spends a KL budget, and the jump of the frontier it lies in."""
+        limit = -float(np.log(self.base.probs[-1]))
+        if kl >= limit * (1.0 - 1e-14):
+            raise OutOfReachError(
+                f"kl = {plain_number(kl)} nats is out of reach on this base: all mass on its top "
+                f"atom spends {limit:.12g} nats; give less.",
+                limit,
+            )
+
+        def excess(log_k: float) -> float:
+            spent = self.best(float(np.exp(log_k))).kl
+            return float(np.log(max(spent, 1e-300) / kl))
+
+        low = high = 0.0
+        while excess(low) > 0.0:
+            low -= 3.0
+        while excess(high) < 0.0:
+            high += 3.0
+            if high > 690.0:
+                raise OutOfReachError(
+                    f"kl = {plain_number(kl)} nats needs a beta below 1e-299 on this base; its "
+                    f"largest KL is {limit:.12g} nats, give clearly less.",
+                    limit,
+                )
+        log_k = float(brentq(excess, low, high, xtol=1e-15, rtol=1e-15, maxiter=200))
+        found = self.best(float(np.exp(log_k)))
+        if abs(found.kl - kl) <= 1e-9 * kl:
+            return found, None
+        return self._within_jump(kl, log_k)
+
+    def _within_jump(self, kl: float, log_k: float) -> tuple[Solution, Jump]:
+        """A budget between the two sides of a first-order transition.
+
+        No beta makes that policy optimal in W - beta KL; it is a stationary point on the branch
+        that joins the two sides, traced by the mass of the top atom.
+        """
+        sides = [s for s in self.solutions(float(np.exp(log_k))) if s.maximum]
+        below = max((s for s in sides if s.kl <= kl), key=lambda s: s.objective)
+        above = max((s for s in sides if s.kl > kl), key=lambda s: s.objective)
+        tops = [float(logit(s.policy.probs[-1])) for s in (below, above)]
+        xs = np.linspace(tops[0], min(tops[1], 40.0), 401)[1:-1]
+        branch = [self.at_top_mass(float(x), log_k) for x in xs]
+        spent = np.array([s.kl for s in branch]) - kl
+        found = []
+        for i in np.flatnonzero(np.sign(spent[:-1]) != np.sign(spent[1:])):
+            near = float(np.log(branch[i].policy.tilt.k))
+            x = brentq(lambda x, near=near: self.at_top_mass(x, near).kl - kl, xs[i], xs[i + 1])
+            found.append(self.at_top_mass(float(x), near))
+        hull = below.win_rate + below.policy.beta * (kl - below.kl)
+        jump = Jump(below, above, hull)
+        return max(found, key=lambda s: s.win_rate, default=below), jump
+
+    def _solution(self, k: float, log_ratio: Array, maximum: bool) -> Solution:
+        log_ratio -= np.log(np.sum(self.base.probs * np.exp(log_ratio)))
+        beta = 1.0 / k if k > 0.0 else 0.0
+        transform = AtomTransform(self.name, self.base, beta * (log_ratio - log_ratio[-1]))
+        policy = DiscretePolicy(DiscreteTilt(transform, self.base, k, log_ratio))
+        won = win_rate(policy, self.ours, against_procedure=self.theirs)
+        return Solution(policy, won, policy.kl, maximum)
+
+    def fixed_point_step(self, policy: DiscretePolicy) -> tuple[float, float]:
+        """Distance of a policy from its best response: total variation, KL(policy || response)."""
+        k = policy.tilt.k
+        below, above = policy.tilt.edges
+        force = self.ours.pdf(below[1:-1], above[1:-1]) * (self.weights[:-1] + self.weights[1:]) / 2
+        climbed = np.concatenate([np.cumsum(force[::-1])[::-1], [0.0]])
+        response = -k * climbed
+        response -= np.log(np.sum(self.base.probs * np.exp(response)))
+        log_p = np.log(self.base.probs)
+        distance = 0.5 * np.sum(np.abs(policy.probs - np.exp(response + log_p)))
+        difference = policy.tilt.log_ratio - response
+        return float(distance), float(np.sum(entropy_terms(difference, response + log_p)))

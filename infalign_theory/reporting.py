@@ -1,0 +1,78 @@
+"""Results for people and programs: tables, JSON documents, progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+_WIDTH = 120  # of a table that is not on a terminal
+
+
+def fields(record: Any) -> dict[str, Any]:
+    """The fields of a result in their order."""
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+
+
+def json_ready(value: Any) -> Any:
+    """The same value with infinities as null, the only numbers JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def json_document(value: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json.dumps(json_ready(value), indent=2, allow_nan=False) + "\n")
+
+
+def number(value: Any) -> str:
+    """A value as a table shows it: six significant digits, intervals in brackets."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(number(item) for item in value) + "]"
+    return "-" if value is None else str(value)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for at, column in enumerate(columns):
+        numeric = all(isinstance(row[at], (int, float)) for row in rows)
+        grid.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+    for row in rows:
+        grid.add_row(*(Text(number(cell)) for cell in row))
+    console.print(grid)
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar on standard error; the callable it gives advances it by one step."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(label, total=total)
+
+        def step(name: str) -> None:
+            bar.update(task, description=f"{label}: {name}", advance=1)
+
+        yield step
