@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(args=arguments, standalone_mode=False)
     except InfalignError as error:
-        _fail(str(error))
+        _fail(str(error).splitlines()[0])
     except _UsageError as error:
         _fail(f"{error.format_message().rstrip('.')}; see infalign --help.")
     except typer.Abort:

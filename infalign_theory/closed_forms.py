@@ -22,7 +22,7 @@ def identity_kl(k: float) -> float:
     """KL = k W - log(expm1(k)/k), W the standard win rate; 2.6 of the design."""
     if k < _SERIES:
         # the two terms agree to order k^2: their difference needs the Bernoulli series
-        return k**2 / 24 - k**4 / 960 + k**6 / 36288 - k**8 / 1382400 + k**10 / 52715520
+        return k**2 / 24 - k**4 / 960 + k**6 / 36288 - k**8 / 1382400 + k**10 / 53222400
     return float(k * identity_win_rate(k) - k - np.log(-np.expm1(-k) / k))
 
 
