@@ -19,7 +19,7 @@ from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.transforms import Transform
 from infalign_theory.types import Array, plain_number
 
-_WIDTH = 0.5  # of a panel in log k: 16 nodes resolve it to rounding level
+_WIDTH = 0.25  # of a panel in log k: 16 nodes resolve it to rounding level, ends and inside
 _LOG_LIMIT = 690.0
 
 
@@ -133,11 +133,11 @@ class Trajectory:
         return self._win_rates(values[1], values[2]), values[3]
 
     def kappa_at_kl(self, kl: Array) -> Array:
-        """kappa at which each positive KL is spent: Newton on log KL from the panel edges."""
+        """kappa at which each positive KL is spent: chords of log KL over the panel it lies in."""
         edges = self.first + self.width * np.arange(len(self.edges))
         log_kl = np.log(self.edges[:, 3])
         kappa = np.interp(np.log(kl), log_kl, edges)
-        for _ in range(20):
+        for _ in range(200):
             panel = np.clip(((kappa - self.first) / self.width).astype(int), 0, len(edges) - 2)
             slope = (log_kl[panel + 1] - log_kl[panel]) / self.width
             step = np.log(kl / self.at(kappa)[1]) / slope

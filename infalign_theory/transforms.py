@@ -279,8 +279,13 @@ class Expression(Transform):
         return self._anchor
 
     def differences(self, points: Points) -> Array:
-        step = -points.v if self._end == 1.0 else points.u
-        return self._compiled.near(self._end, step)[1]
+        step, far = (-points.v, points.u) if self._end == 1.0 else (points.u, points.v)
+        out = self._compiled.near(self._end, step)[1]
+        # the step from the anchor no longer tells points near the other end apart
+        distant = far < 0.1
+        values = self._compiled.at(points.u[distant], points.v[distant])
+        out[distant] = values - self._anchor
+        return out
 
     def _values(self, points: Points) -> Array:
         return self._compiled.at(points.u, points.v)
