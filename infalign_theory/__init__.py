@@ -17,6 +17,7 @@ _HOME = {
     "frontier": "frontiers",
     "compare": "frontiers",
     "best_exponent": "frontiers",
+    "first_order_efficiency": "efficiency",
     "Continuous": "base",
     "Discrete": "base",
     "Transform": "transforms",

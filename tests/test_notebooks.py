@@ -1,0 +1,76 @@
+"""Every notebook runs from top to bottom, prints what it was committed with, and tells the truth."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import infalign_theory as it
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+def printed(notebook: nbformat.NotebookNode) -> list[str]:
+    """The text that each code cell prints; a stream may arrive in several pieces."""
+    return [
+        "".join(out.text for out in cell.outputs if out.output_type == "stream")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+def pictures(notebook: nbformat.NotebookNode) -> int:
+    return sum(
+        "image/png" in out.get("data", {})
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for out in cell.outputs
+    )
+
+
+def test_there_are_notebooks() -> None:
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02"]
+
+
+# the kernel's own transport layer warns about its sockets when it is closed
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_and_prints_what_it_was_committed_with(path: Path) -> None:
+    committed = nbformat.read(path, as_version=4)
+    fresh = nbformat.read(path, as_version=4)
+    for cell in fresh.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    NotebookClient(fresh, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    assert printed(fresh) == printed(committed)
+    assert pictures(fresh) == pictures(committed) >= 2
+
+
+def test_the_numbers_of_the_first_are_those_of_the_library() -> None:
+    text = "\n".join(printed(nbformat.read(NOTEBOOKS[0], as_version=4)))
+    regrets = dict(re.findall(r"(\S+) (\d\.\d{4})", text.split("bon:4", 1)[1].splitlines()[0]))
+    for name, value in regrets.items():
+        row = it.compare([name], "bon:4", kl=0.5).rows[0]
+        assert abs(row.regret - float(value)) < 5.1e-5
+    assert regrets["exp:10"] == "0.0017"
+    assert regrets["identity"] == "0.0734"
+    slope = float(re.search(r"slope of the frontier = (\S+)", text)[1])
+    assert abs(slope - it.optimum("bon:4", kl=0.5).beta) < 2e-6
+
+
+def test_the_second_finds_the_best_parameter() -> None:
+    text = "\n".join(printed(nbformat.read(NOTEBOOKS[1], as_version=4)))
+    best, regret = re.search(r"best steepness (\S+)  regret (\S+)", text).groups()
+
+    def regret_at(s: float) -> float:
+        phi = it.Expression("sigmoid(s*(u - 0.9))", s=s)
+        return it.compare([phi], "bon:4", kl=0.5).rows[0].regret
+
+    at_best = regret_at(float(best))
+    assert abs(at_best - float(regret)) < 5.1e-5
+    assert at_best < min(regret_at(float(best) - 1), regret_at(float(best) + 1))
