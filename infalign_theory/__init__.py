@@ -31,6 +31,10 @@ _HOME = {
     "Standard": "procedures",
     "BestOfN": "procedures",
     "WorstOfN": "procedures",
+    "OrderStatistic": "procedures",
+    "BestOfPoisson": "procedures",
+    "Mixture": "procedures",
+    "Distortion": "procedures",
     "predict": "empirical.prediction",
     "InfalignError": "errors",
 }

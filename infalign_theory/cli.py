@@ -23,14 +23,19 @@ app = typer.Typer(
 
 ProcedureOption = Annotated[
     list[str],
-    typer.Option("--procedure", "-p", help="standard, bon:N or won:N; bon:2,4,8 for several."),
+    typer.Option(
+        "--procedure",
+        "-p",
+        help="standard, bon:N, won:N, order:K/N, bop:MU, mix:... or g:FORMULA; bon:2,4 for two.",
+    ),
 ]
 TransformOption = Annotated[
     list[str],
     typer.Option(
         "--transform",
         "-t",
-        help="identity, log, logit, power:P, exp:T, expr:FORMULA or optimal; repeat for several.",
+        help="identity, log, logit, power:P, exp:T, expr:FORMULA, optimal or optimal@PROCEDURE; "
+        "repeat for several.",
     ),
 ]
 KlOption = Annotated[float | None, typer.Option("--kl", help="KL budget in nats.")]
@@ -72,13 +77,16 @@ def reproduce(
     """Make every theory figure, with the numbers behind it as CSV."""
     from infalign_theory import figures, reporting
 
+    names = [part.strip() for text in only for part in text.split(",")] if only else None
     formats = [part.strip() for part in format.split(",")]
-    names = figures.select(only)
-    with reporting.progress("figures", len(names)) as step:
+    with reporting.progress(len(names or figures.FIGURES)) as step:
         results = figures.reproduce(out, names, formats, step)
     reporting.table(
-        ["figure", "files", "what it shows"],
-        [[r.name, "\n".join(p.name for p in r.files), r.shows] for r in results],
+        ["figure", "files", "seconds", "what it shows"],
+        [
+            [r.name, "\n".join(p.name for p in r.files), f"{r.seconds:.1f}", r.shows]
+            for r in results
+        ],
     )
     typer.echo(f"{sum(len(r.files) for r in results)} files in {out}")
 
@@ -103,7 +111,7 @@ def compare(
 
 @app.command()
 def optimum(
-    procedure: Annotated[str, typer.Option("--procedure", "-p", help="standard, bon:N or won:N.")],
+    procedure: Annotated[str, typer.Option("--procedure", "-p", help="As in compare.")],
     kl: KlOption = None,
     beta: BetaOption = None,
     json: JsonOption = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infalign_theory.base import Base, Continuous, Discrete, as_base
-from infalign_theory.errors import InputError, OutOfReachError
+from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
 from infalign_theory.optima import optimum
 from infalign_theory.policy import ContinuousPolicy, DiscretePolicy, Policy, budget
 from infalign_theory.procedures import Procedure, as_procedure
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OPTIMAL = "optimal"
+OPTIMAL_FOR = "optimal@"
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ def frontier(
     Parameters
     ----------
     transform : Transform or str
-        A transform, or ``"optimal"`` for the best policy of every budget.
+        A transform; ``"optimal"`` for the best policy of every budget; ``"optimal@bon:4"`` for
+        the optimum of one procedure judged under another (``"optimal@bon:4|standard"`` where its
+        base's procedure differs).
     procedure : Procedure or str
     kl : array_like, shape (M,)
         Budgets in nats, at least 0, in any order.
@@ -111,12 +114,28 @@ def frontier(
     where = as_base(base)
     if isinstance(transform, str) and transform.strip() == OPTIMAL:
         return _optimal(ours, theirs, budgets, where)
-    chosen = as_transform(transform)
+    if isinstance(transform, str) and transform.strip().startswith(OPTIMAL_FOR):
+        name, policies = _trained_for(transform.strip(), budgets, where)
+    else:
+        chosen = as_transform(transform)
+        name, policies = chosen.name, _walk(chosen, budgets, where)
     beta, won = np.empty(budgets.size), np.empty(budgets.size)
-    for i, policy in _walk(chosen, budgets, where):
+    for i, policy in policies:
         beta[i] = policy.beta
         won[i] = win_rate(policy, ours, against_procedure=theirs)
-    return Frontier(chosen.name, ours, budgets, beta, won)
+    return Frontier(name, ours, budgets, beta, won)
+
+
+def _trained_for(text: str, budgets: Array, base: Base) -> tuple[str, list[tuple[int, Policy]]]:
+    """Optima for one procedure, to be judged under another: ``optimal@bon:4``."""
+    first, _, second = text.removeprefix(OPTIMAL_FOR).partition("|")
+    trained = as_procedure(first)
+    versus = as_procedure(second) if second else trained
+    name = f"{OPTIMAL_FOR}{trained.name}" + ("" if versus == trained else f"|{versus.name}")
+    return name, [
+        (i, optimum(trained, kl=nats, base=base, against_procedure=versus).policy)
+        for i, nats in enumerate(budgets)
+    ]
 
 
 def _walk(transform: Transform, budgets: Array, base: Base) -> list[tuple[int, Policy]]:
@@ -235,12 +254,26 @@ def compare(
         curve = at(transform)
         won = float(curve.win_rate[0])
         rows.append(
-            Row(curve.name, curve.procedure.name, float(curve.beta[0]), nats, won, best, best - won)
+            Row(
+                curve.name,
+                curve.procedure.name,
+                float(curve.beta[0]),
+                nats,
+                won,
+                best,
+                _short_of(best, won),
+            )
         )
     return Comparison(tuple(rows))
 
 
+def _short_of(best: float, won: float) -> float:
+    """The regret; a difference that is only rounding is none."""
+    return best - won if abs(best - won) > 1e-14 else 0.0
+
+
 _SMALLEST_EXPONENT = 1e-2
+_TOLD_APART = 1e-9  # losses below this are too close to the accuracy of a win rate
 
 
 def best_exponent(
@@ -293,6 +326,13 @@ def best_exponent(
 
     grid = np.linspace(np.log(_SMALLEST_EXPONENT), np.log(EXPONENT_LIMIT), 24)
     scan = {sign: np.array([lost(x, sign) for x in grid]) for sign in (1.0, -1.0)}
+    if min(float(lossless.min()) for lossless in scan.values()) < _TOLD_APART:
+        raise PrecisionError(
+            f"at kl = {plain_number(nats)} some exponent already wins "
+            f"{as_procedure(procedure).name} all but 1e-9 of the time: exponents cannot be told "
+            "apart; give a smaller KL.",
+            float("nan"),
+        )
     sign = min(scan, key=lambda s: float(scan[s].min()))
     at = int(np.argmin(scan[sign]))
     if at in (0, grid.size - 1):

@@ -31,7 +31,14 @@ class Running:
 
     @property
     def total(self) -> float:
+        """Integral over the whole grid."""
         return float(self.edge_below[-1])
+
+    @property
+    def fractions(self) -> tuple[Array, Array]:
+        """The running integrals as shares of the total: a CDF and its complement."""
+        total = self.total
+        return np.minimum(self.below / total, 1.0), np.minimum(self.above / total, 1.0)
 
 
 @dataclass(frozen=True)

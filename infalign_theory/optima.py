@@ -9,8 +9,10 @@ import numpy as np
 
 from infalign_theory.base import Base, Discrete, as_base
 from infalign_theory.errors import InputError
+from infalign_theory.iteration import Iteration, iterate_atoms, iterate_continuous, options_from
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.optima_discrete import DiscreteProblem, Solution
+from infalign_theory.optima_general import Found, GeneralProblem
 from infalign_theory.policy import ContinuousPolicy, Policy, budget
 from infalign_theory.procedures import Procedure, as_procedure, power_sides
 from infalign_theory.tilt import ContinuousTilt, continuous_family, solve
@@ -46,6 +48,8 @@ class Optimum:
         Whether W - beta KL has a maximum here; not so inside a jump.
     hull_win_rate : float or None
         For a KL budget inside a jump, the win rate of the concave hull: an upper bound.
+    iteration : Iteration or None
+        How the damped iteration went, with ``method="iteration"``.
     """
 
     procedure: Procedure
@@ -61,6 +65,7 @@ class Optimum:
     alternatives: tuple[Optimum, ...] = field(default=())
     maximum: bool = True
     hull_win_rate: float | None = None
+    iteration: Iteration | None = None
 
     @property
     def objective(self) -> float:
@@ -75,13 +80,16 @@ def optimum(
     kl: Any = None,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
+    method: str = "exact",
+    **options: Any,
 ) -> Optimum:
     r"""The policy that maximises W - beta KL and the transform that trains it.
 
     The transform is the derivative of the win rate at the optimum itself,
     :math:`\Phi^*(v) = -\int_v^1 g'(F^*(u)) \, dg_\mathrm{ref}(u)` with
     :math:`f^* \propto e^{\Phi^*/\beta}`. For powers on a continuous base it is one point of a
-    single differential equation, exact to rounding.
+    single differential equation, exact to rounding; other pairs and discrete bases are solved by
+    one-dimensional shooting that finds every solution.
 
     Parameters
     ----------
@@ -91,9 +99,17 @@ def optimum(
         Strength of the regularisation, positive.
     kl : float, optional
         Budget in nats instead; exactly one of the two.
-    base : Continuous, optional
+    base : Continuous or Discrete, optional
+        Continuous by default.
     against_procedure : Procedure or str, optional
         The base's procedure; the same by default.
+    method : {"exact", "iteration"}, optional
+        ``"iteration"`` is the damped fixed-point iteration from the base policy, for comparison:
+        it finds one solution at most, not always the best, and says in ``.iteration.reason`` why
+        it stopped.
+    **options
+        Of the iteration: ``damping`` (0.5), ``tolerance`` on the residual (1e-10),
+        ``max_iterations`` (10000).
 
     Returns
     -------
@@ -102,7 +118,7 @@ def optimum(
     Raises
     ------
     InputError
-        For bad numbers and for pairs of procedures without a solver.
+        For bad numbers or names.
     OutOfReachError
         Where the optimal beta of a budget underflows.
 
@@ -120,17 +136,55 @@ def optimum(
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
     where = as_base(base)
     beta, kl = budget(beta, kl)
+    if method not in ("exact", "iteration"):
+        raise InputError(f'method = {method!r} is not known; give "exact" or "iteration".')
+    if method == "iteration":
+        return _iterated(ours, theirs, where, beta, options)
+    if options:
+        raise InputError(f'{", ".join(options)}: options of method="iteration" only.')
     if isinstance(where, Discrete):
         return _on_atoms(DiscreteProblem(where, ours, theirs), beta, kl)
     if power_sides(ours)[1] == 1:
         return _one_sample(ours, theirs, beta, kl)
     powers = Powers.of(ours, theirs)
-    if powers is None:
-        raise InputError(
-            f"no optimum for {ours.name} against {theirs.name}: give both sides Best-of-N, both "
-            "Worst-of-N, or one of them against standard."
-        )
-    return _power_optimum(powers, ours, theirs, beta, kl)
+    if powers is not None:
+        return _power_optimum(powers, ours, theirs, beta, kl)
+    return _general(GeneralProblem(ours, theirs), beta, kl)
+
+
+def _general(problem: GeneralProblem, beta: float | None, kl: float) -> Optimum:
+    if beta is None and kl == 0.0:
+        policy = ContinuousPolicy(ContinuousTilt.resolve(Identity(), 0.0))
+        won = win_rate(policy, problem.ours, against_procedure=problem.theirs)
+        return _certified(problem.ours, problem.theirs, policy, won, 0.0)
+    if beta is None:
+        beta = problem.at_kl(kl).policy.beta
+    best, *others = problem.solutions(1.0 / beta)
+
+    def record(found: Found) -> Optimum:
+        policy = found.policy
+        one = _certified(problem.ours, problem.theirs, policy, found.win_rate, policy.kl)
+        return replace(one, maximum=found.maximum)
+
+    return replace(record(best), alternatives=tuple(record(other) for other in others))
+
+
+def _iterated(
+    ours: Procedure, theirs: Procedure, base: Base, beta: float | None, options: dict[str, Any]
+) -> Optimum:
+    if beta is None:
+        raise InputError('method="iteration" needs beta; a KL budget is met by the exact method.')
+    chosen = options_from(options)
+    if isinstance(base, Discrete):
+        atoms = DiscreteProblem(base, ours, theirs)
+        run = iterate_atoms(atoms, beta, chosen)
+        found = _on_atoms_record(atoms, atoms.solution(1.0 / beta, run.log_density, True), ())
+    else:
+        problem = GeneralProblem(ours, theirs)
+        run = iterate_continuous(problem, beta, chosen)
+        one = problem.found(1.0 / beta, run.log_density, True)
+        found = _certified(ours, theirs, one.policy, one.win_rate, one.policy.kl)
+    return replace(found, iteration=run)
 
 
 def _power_optimum(
@@ -165,22 +219,25 @@ def _on_atoms(problem: DiscreteProblem, beta: float | None, kl: float) -> Optimu
         if jump is None:
             others = others[1:] if others and others[0].objective >= best.objective else others
 
-    def record(solution: Solution, rest: tuple[Optimum, ...]) -> Optimum:
-        policy = solution.policy
-        residual, step_kl = problem.fixed_point_step(policy)
-        gap = None
-        if problem.ours.curvature > 0:
-            gap = policy.beta * step_kl if np.isfinite(policy.beta) else 0.0
-        return Optimum(
-            problem.ours, problem.theirs, problem.base, policy.beta, solution.kl,
-            solution.win_rate, policy, policy.transform, residual, gap, rest, solution.maximum,
-        )  # fmt: skip
-
-    alternatives = tuple(record(other, ()) for other in others)
     if jump is not None:
-        alternatives = (record(jump.below, ()), record(jump.above, ()))
-    found = record(best, alternatives)
+        others = [jump.below, jump.above]
+    alternatives = tuple(_on_atoms_record(problem, other, ()) for other in others)
+    found = _on_atoms_record(problem, best, alternatives)
     return found if jump is None else replace(found, hull_win_rate=jump.hull_win_rate)
+
+
+def _on_atoms_record(
+    problem: DiscreteProblem, solution: Solution, rest: tuple[Optimum, ...]
+) -> Optimum:
+    policy = solution.policy
+    residual, step_kl = problem.fixed_point_step(policy)
+    gap = None
+    if problem.ours.curvature > 0:
+        gap = policy.beta * step_kl if np.isfinite(policy.beta) else 0.0
+    return Optimum(
+        problem.ours, problem.theirs, problem.base, policy.beta, solution.kl,
+        solution.win_rate, policy, policy.transform, residual, gap, rest, solution.maximum,
+    )  # fmt: skip
 
 
 def _one_sample(ours: Procedure, theirs: Procedure, beta: float | None, kl: float) -> Optimum:
@@ -217,7 +274,7 @@ def fixed_point_step(
     grid = policy.grid
     while True:
         law = policy.law(grid)
-        force = ours.pdf(law.below / law.total, law.above / law.total)
+        force = ours.pdf(*law.fractions)
         force = force * theirs.pdf(grid.points.u, grid.points.v) * grid.jacobian
         climbed = grid.running(force)
         allowed = 1e-14 / max(k, 1e-300) + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)

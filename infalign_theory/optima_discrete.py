@@ -13,6 +13,7 @@ from infalign_theory.base import Discrete
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.kernels import shooting
 from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.kernels.sums import cumulative_sums
 from infalign_theory.points import Points
 from infalign_theory.policy import DiscretePolicy
 from infalign_theory.procedures import Procedure
@@ -114,7 +115,7 @@ class DiscreteProblem:
         """All solutions, the largest objective first."""
         log_p, half_b = self._downward
         if k == 0.0 or log_p.size == 1:
-            return [self._solution(k, np.zeros(log_p.size), True)]
+            return [self.solution(k, np.zeros(log_p.size), True)]
         roots, directions = shooting.all_roots(
             k, log_p, half_b, self.ours.slope_terms, self.ours.curvature > 0
         )
@@ -122,7 +123,7 @@ class DiscreteProblem:
         for x, direction in zip(roots, directions, strict=True):
             ratio = np.empty(log_p.size)
             shooting.descend(float(x), k, log_p, half_b, self.ours.slope_terms, ratio)
-            found.append(self._solution(k, ratio[::-1].copy(), bool(direction > 0)))
+            found.append(self.solution(k, ratio[::-1].copy(), bool(direction > 0)))
         return sorted(found, key=lambda solution: -solution.objective)
 
     def best(self, k: float) -> Solution:
@@ -144,7 +145,7 @@ class DiscreteProblem:
             width *= 1.5
         k = float(np.exp(brentq(mismatch, near - width, near + width, xtol=1e-15, rtol=1e-15)))
         shooting.descend(x, k, log_p, half_b, self.ours.slope_terms, ratio)
-        return self._solution(k, ratio[::-1].copy(), False)
+        return self.solution(k, ratio[::-1].copy(), False)
 
     def at_kl(self, kl: float) -> tuple[Solution, Jump | None]:
         """The best policy that spends a KL budget, and the jump of the frontier it lies in."""
@@ -199,22 +200,25 @@ class DiscreteProblem:
         jump = Jump(below, above, hull)
         return max(found, key=lambda s: s.win_rate, default=below), jump
 
-    def _solution(self, k: float, log_ratio: Array, maximum: bool) -> Solution:
-        log_ratio -= np.log(np.sum(self.base.probs * np.exp(log_ratio)))
+    def solution(self, k: float, log_ratio: Array, maximum: bool) -> Solution:
+        """The record of one policy, whether or not it solves the equation."""
+        log_ratio = log_ratio - np.log(np.sum(self.base.probs * np.exp(log_ratio)))
         beta = 1.0 / k if k > 0.0 else 0.0
         transform = AtomTransform(self.name, self.base, beta * (log_ratio - log_ratio[-1]))
         policy = DiscretePolicy(DiscreteTilt(transform, self.base, k, log_ratio))
         won = win_rate(policy, self.ours, against_procedure=self.theirs)
         return Solution(policy, won, policy.kl, maximum)
 
-    def fixed_point_step(self, policy: DiscretePolicy) -> tuple[float, float]:
-        """Distance of a policy from its best response: total variation, KL(policy || response)."""
-        k = policy.tilt.k
-        below, above = policy.tilt.edges
+    def response(self, mass: Array, k: float) -> Array:
+        """Log density ratios of the best response to a policy with the given masses."""
+        below, above = cumulative_sums(mass)
         force = self.ours.pdf(below[1:-1], above[1:-1]) * (self.weights[:-1] + self.weights[1:]) / 2
         climbed = np.concatenate([np.cumsum(force[::-1])[::-1], [0.0]])
-        response = -k * climbed
-        response -= np.log(np.sum(self.base.probs * np.exp(response)))
+        return np.asarray(-k * climbed - np.log(np.sum(self.base.probs * np.exp(-k * climbed))))
+
+    def fixed_point_step(self, policy: DiscretePolicy) -> tuple[float, float]:
+        """Distance of a policy from its best response: total variation, KL(policy || response)."""
+        response = self.response(policy.probs, policy.tilt.k)
         log_p = np.log(self.base.probs)
         distance = 0.5 * np.sum(np.abs(policy.probs - np.exp(response + log_p)))
         difference = policy.tilt.log_ratio - response

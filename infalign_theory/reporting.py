@@ -60,19 +60,22 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar on standard error; the callable it gives advances it by one step."""
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar on standard error; tell the callable what starts before each step."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"),
         console=Console(stderr=True), transient=True,
     )  # fmt: skip
     with bar:
-        task = bar.add_task(label, total=total)
+        task = bar.add_task("starting", total=total)
+        done = -1
 
         def step(name: str) -> None:
-            bar.update(task, description=f"{label}: {name}", advance=1)
+            nonlocal done
+            done += 1
+            bar.update(task, description=name, completed=done)
 
         yield step

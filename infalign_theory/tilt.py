@@ -303,6 +303,7 @@ def solve(family: Family[T], kl: float, nearby: T | None = None, guess: float = 
     slope = family.slope
     highest = _LOG_SCALE_LIMIT - np.log(family.spread) if slope == 0.0 else family.log_odds
     low, high = -np.inf, np.inf
+    width = older = np.inf
     start = guess or np.sqrt(2.0 * kl) / family.spread
     x = min(float(np.log(start) + np.log(slope or 1.0)), highest)
     for _ in range(200):
@@ -318,7 +319,10 @@ def solve(family: Family[T], kl: float, nearby: T | None = None, guess: float = 
         climb = tilt.growth * stretch / tilt.kl if tilt.kl > 0.0 else 0.0
         step = -np.log(ratio) / climb if climb > 1e-300 and ratio > 0.0 else 20.0
         new = x + float(np.clip(step, -20.0, 20.0))
-        if not low < new < high:
+        older, width, before = width, high - low, older
+        # Newton may creep or cycle: bisect whenever two steps did not halve the bracket
+        slow = np.isfinite(before) and width > before / 2
+        if slow or not low < new < high:
             new = (low + high) / 2 if np.isfinite(high - low) else x + np.copysign(20.0, step)
         new = min(new, highest)
         if abs(new - x) <= 4e-16 * max(1.0, abs(x)):

@@ -111,12 +111,11 @@ def _integrand(
     theirs: Procedure,
     grid: Grid,
 ) -> Array:
-    law = policy.law(grid)
-    _, lost = ours.cdf(law.below / law.total, law.above / law.total)
+    _, lost = ours.cdf(*policy.law(grid).fractions)
     if against is None:
         return lost * theirs.pdf(grid.points.u, grid.points.v) * grid.jacobian
     other = against.law(grid)
-    slope = theirs.pdf(other.below / other.total, other.above / other.total)
+    slope = theirs.pdf(*other.fractions)
     return np.asarray(lost * slope * against.tilt.weights(grid) / other.total)
 
 

@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom, prints what it was committed with, and tells the truth."""
+"""Every notebook runs, prints what it was committed with, and tells the truth."""
 
 from __future__ import annotations
 

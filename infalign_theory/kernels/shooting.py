@@ -10,7 +10,7 @@ march down once and compare the mass that came out below the top atom with the m
 for it. The unknown is x = logit of the top atom's mass, which keeps both nearly empty and nearly
 full top atoms accurate; the mismatch is a log ratio, so no total ever overflows.
 
-A procedure enters as terms (log |w|, a, b, c, sign): sums of sign |w| p^a q^b exp(-c q), q = 1 - p.
+g and g' enter in the form of :mod:`infalign_theory.kernels.terms`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,11 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels.terms import evaluate
 from infalign_theory.types import Array, IntArray
 
 SCAN_STEP = 0.1
 SATURATED = 700.0  # a top atom with 1 - mass < exp(-700) holds everything
-
-
-@kernel
-def term_sum(p: float, q: float, terms: Array) -> float:
-    """Sum of sign w p^a q^b exp(-c q)."""
-    total = 0.0
-    for t in range(terms.shape[0]):
-        exponent = terms[t, 0] - terms[t, 3] * q
-        if terms[t, 1] > 0.0:
-            exponent += terms[t, 1] * (np.log1p(-q) if q < 0.5 else np.log(p))
-        if terms[t, 2] > 0.0:
-            exponent += terms[t, 2] * (np.log1p(-p) if p < 0.5 else np.log(q))
-        total += terms[t, 4] * np.exp(exponent)
-    return total
 
 
 @kernel
@@ -56,7 +43,7 @@ def descend(
     out = 0.0
     for i in range(1, log_p.size):
         left = max(rest - out, 0.0)
-        ratio -= k * half_b[i - 1] * term_sum(left, min(top + out, 1.0), slope)
+        ratio -= k * half_b[i - 1] * evaluate(left, min(top + out, 1.0), slope)
         log_ratio[i] = ratio
         out += np.exp(log_p[i] + ratio)
     return float(np.log(out) - log_rest)
@@ -192,7 +179,7 @@ def win_rate_of(log_p: Array, log_ratio: Array, b: Array, value: Array) -> tuple
         mass = np.exp(log_p[i] + log_ratio[i]) / total
         kl += mass * log_ratio[i] if mass > 0.0 else 0.0
         above = min(above + mass, 1.0)
-        lost = 1.0 - term_sum(1.0 - above, above, value)
+        lost = 1.0 - evaluate(1.0 - above, above, value)
         won += b[i] * (lost + lost_above) / 2.0
         lost_above = lost
     return won, kl - np.log(total)

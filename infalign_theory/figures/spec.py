@@ -1,0 +1,140 @@
+"""What a theory figure is, and how it becomes the same bytes on every run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import matplotlib as mpl
+import matplotlib.style
+from matplotlib import figure as mpl_figure
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from infalign_theory.plotting import RC
+
+Cell: TypeAlias = str | float | int | None
+WIDTH = 9.0  # inches: 900 px of a README show 9.5 pt text at about 13 px
+
+# nothing that changes from run to run
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+FORMATS = tuple(_METADATA)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Plotted numbers: columns and rows, in plotting order; None is an empty cell."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Cell, ...]] = field(default_factory=list)
+
+    def csv(self) -> bytes:
+        """CSV with 12 significant digits and newline line ends."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([_cell(value) for value in row] for row in self.rows)
+        return text.getvalue().encode()
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return ""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn figure with its numbers: ``tables`` maps a file name suffix to a table."""
+
+    figure: mpl_figure.Figure
+    tables: dict[str, Table]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One theory figure.
+
+    Attributes
+    ----------
+    name : str
+        Its file name without ending, and its name on the command line.
+    title : str
+        One line: what it is.
+    shows : str
+        One sentence: what it shows.
+    draw : callable
+        Makes the :class:`Drawing`; call inside :func:`drawing_style`.
+    """
+
+    name: str
+    title: str
+    shows: str
+    draw: Callable[[], Drawing]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A figure that was written: its files and what it shows."""
+
+    name: str
+    title: str
+    shows: str
+    files: tuple[Path, ...]
+    seconds: float
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """The project's style whatever the user's settings, which are as before afterwards."""
+    with mpl.style.context(["default", RC]):
+        yield
+
+
+def image(figure: mpl_figure.Figure, kind: str) -> bytes:
+    """The figure in a format of :data:`FORMATS`, the same bytes every time."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, metadata=_METADATA[kind])
+    return stream.getvalue()
+
+
+def canvas(height: float, title: str) -> mpl_figure.Figure:
+    """An empty figure of the common width (inches), without touching pyplot."""
+    figure = mpl_figure.Figure(figsize=(WIDTH, height))
+    figure.suptitle(title, x=0.012, y=1.0 - 0.12 / height, ha="left", va="top", weight="bold")
+    return figure
+
+
+def shared_legend(
+    figure: mpl_figure.Figure,
+    box: tuple[float, float, float, float],
+    axes: Sequence[Axes],
+    columns: int,
+    order: Sequence[str] = (),
+) -> Axes:
+    """One legend for all panels, in a place of its own: ``box`` is left, bottom, width, height.
+
+    ``order`` puts labels first, column by column; an empty one leaves its cell blank.
+    """
+    place = figure.add_axes(box)
+    place.set_axis_off()
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    labels = [*order, *(label for label in handles if label not in order)]
+    blank = Line2D([], [], linestyle="none")
+    place.legend(
+        [handles.get(label, blank) for label in labels], labels, loc="center", ncols=columns,
+        borderaxespad=0.0, columnspacing=1.6, labelspacing=0.6,
+    )  # fmt: skip
+    return place
