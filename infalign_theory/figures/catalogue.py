@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from infalign_theory.errors import InputError
-from infalign_theory.figures import curves, laws, shapes
+from infalign_theory.figures import coupling, curves, laws, shapes
 from infalign_theory.figures.spec import FORMATS, Figure, Result, drawing_style, image
 from infalign_theory.files import output_directory, write_atomically
 
@@ -59,6 +59,21 @@ FIGURES: dict[str, Figure] = {
             "at the transform's first-order efficiency (marked), and stays near it up "
             "to about 0.01 nats.",
             laws.small_kl,
+        ),
+        Figure(
+            "mismatch",
+            "The cost of training for the wrong N",
+            "Win rate lost when the optimum for one N is deployed at another, at half a nat: a "
+            "factor of two in N costs at most 0.024, a factor of eight up to 0.13.",
+            coupling.mismatch,
+        ),
+        Figure(
+            "phase-transition",
+            "A first-order transition that a damped iteration misses",
+            "With two rewards the Worst-of-N objective has several solutions; at a critical beta "
+            "the best one jumps, while an iteration from the base stays on the wrong branch far "
+            "beyond it.",
+            coupling.phase_transition,
         ),
     )
 }
