@@ -97,6 +97,7 @@ class Discrete:
 
     @property
     def u(self) -> Array:
+        """Calibrated reward of each atom."""
         return self.points.u
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from infalign_theory.errors import InputError
+from infalign_theory.kernels.sums import cumulative_sums
 from infalign_theory.optima_discrete import DiscreteProblem
 from infalign_theory.optima_general import GeneralProblem
 from infalign_theory.types import Array, plain_number, real, whole
@@ -82,7 +83,7 @@ def iterate_atoms(problem: DiscreteProblem, beta: float, options: Options) -> It
     probs = problem.base.probs
 
     def response(log_ratio: Array) -> Array:
-        return problem.response(probs * np.exp(log_ratio), 1.0 / beta)
+        return problem.response(cumulative_sums(probs * np.exp(log_ratio)), 1.0 / beta)
 
     def distance(a: Array, b: Array) -> float:
         return float(0.5 * np.sum(probs * np.abs(np.exp(a) - np.exp(b))))

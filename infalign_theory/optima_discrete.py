@@ -12,15 +12,17 @@ from scipy.special import logit
 from infalign_theory.base import Discrete
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.kernels import shooting
-from infalign_theory.kernels.panels import entropy_terms
-from infalign_theory.kernels.sums import cumulative_sums
+from infalign_theory.kernels.sums import divergence
 from infalign_theory.points import Points
 from infalign_theory.policy import DiscretePolicy
 from infalign_theory.procedures import Procedure
 from infalign_theory.tilt import DiscreteTilt
 from infalign_theory.transforms import Transform
 from infalign_theory.types import Array, plain_number
-from infalign_theory.winrate import increments, win_rate
+from infalign_theory.winrate import increments, weighted_win_rate
+
+_MANY_ATOMS = 4000
+_GRADING = 128  # merged atoms grow by this share of their distance from the nearer end
 
 
 class AtomTransform(Transform):
@@ -101,9 +103,9 @@ class DiscreteProblem:
 
     @cached_property
     def _downward(self) -> tuple[Array, Array]:
-        """log p and half sums of neighbouring b, from the top atom down."""
+        """Masses and half sums of neighbouring b, from the top atom down."""
         b = self.weights[::-1]
-        return np.log(self.base.probs[::-1]), (b[:-1] + b[1:]) / 2
+        return self.base.probs[::-1].copy(), (b[:-1] + b[1:]) / 2
 
     @property
     def name(self) -> str:
@@ -113,18 +115,68 @@ class DiscreteProblem:
 
     def solutions(self, k: float) -> list[Solution]:
         """All solutions, the largest objective first."""
-        log_p, half_b = self._downward
-        if k == 0.0 or log_p.size == 1:
-            return [self.solution(k, np.zeros(log_p.size), True)]
+        p, half_b = self._downward
+        if k == 0.0 or p.size == 1:
+            return [self.solution(k, np.zeros(p.size), True)]
+        found = self._coarse_to_fine(k) if p.size > _MANY_ATOMS else None
+        if found is None:
+            found = []
+            roots, directions = shooting.all_roots(
+                k, p, half_b, self.ours.slope_terms, self.ours.curvature > 0
+            )
+            for x, direction in zip(roots, directions, strict=True):
+                ratio = np.empty(p.size)
+                shooting.descend(float(x), k, p, half_b, self.ours.slope_terms, ratio)
+                found.append((ratio, bool(direction > 0)))
+        solved = [self.solution(k, ratio[::-1], maximum) for ratio, maximum in found]
+        return sorted(solved, key=lambda solution: -solution.objective)
+
+    @cached_property
+    def _grouped(self) -> tuple[Array, Array]:
+        """Masses and half sums of b of neighbouring atoms merged, finest at both ends."""
+        p = self._downward[0]
+        position = np.arange(p.size)
+        size = np.minimum(position, p.size - 1 - position) // _GRADING + 1
+        group = np.cumsum(1.0 / size).astype(np.intp)
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        b = np.add.reduceat(self.weights[::-1], starts)
+        return np.add.reduceat(p, starts), (b[:-1] + b[1:]) / 2
+
+    def _coarse_to_fine(self, k: float) -> list[tuple[Array, bool]] | None:
+        """Roots located on merged atoms, then closed on all atoms by a few secant steps.
+
+        The merged problem gives the first slope, so that each march over all atoms gains several
+        digits. None where that does not settle.
+        """
+        p, half_b = self._downward
+        coarse_p, coarse_half_b = self._grouped
+        terms = self.ours.slope_terms
+        work = np.empty(coarse_p.size)
         roots, directions = shooting.all_roots(
-            k, log_p, half_b, self.ours.slope_terms, self.ours.curvature > 0
+            k, coarse_p, coarse_half_b, terms, self.ours.curvature > 0
         )
         found = []
-        for x, direction in zip(roots, directions, strict=True):
-            ratio = np.empty(log_p.size)
-            shooting.descend(float(x), k, log_p, half_b, self.ours.slope_terms, ratio)
-            found.append(self.solution(k, ratio[::-1].copy(), bool(direction > 0)))
-        return sorted(found, key=lambda solution: -solution.objective)
+        for x, direction in zip(roots.tolist(), directions, strict=True):
+            step = 1e-6 * max(1.0, abs(x))
+            sides = [
+                shooting.descend(x + s, k, coarse_p, coarse_half_b, terms, work)
+                for s in (-step, step)
+            ]
+            slope = (sides[1] - sides[0]) / (2.0 * step)
+            ratio = np.empty(p.size)
+            previous: tuple[float, float] | None = None
+            for _ in range(8):
+                mismatch = shooting.descend(x, k, p, half_b, terms, ratio)
+                if not np.isfinite(mismatch) or abs(mismatch) <= 1e-12:
+                    break
+                if previous is not None and previous[1] != mismatch:
+                    slope = (mismatch - previous[1]) / (x - previous[0])
+                previous = x, mismatch
+                x -= mismatch / slope
+            if not abs(mismatch) <= 1e-12:
+                return None
+            found.append((ratio, bool(direction > 0)))
+        return found
 
     def best(self, k: float) -> Solution:
         """The solution of the largest objective."""
@@ -132,19 +184,19 @@ class DiscreteProblem:
 
     def at_top_mass(self, x: float, near: float) -> Solution:
         """The solution whose top atom has mass expit(x): solved for log k near a given one."""
-        log_p, half_b = self._downward
-        ratio = np.empty(log_p.size)
+        p, half_b = self._downward
+        ratio = np.empty(p.size)
 
         def mismatch(log_k: float) -> float:
             terms = self.ours.slope_terms
-            value = shooting.descend(x, float(np.exp(log_k)), log_p, half_b, terms, ratio)
+            value = shooting.descend(x, float(np.exp(log_k)), p, half_b, terms, ratio)
             return float(np.clip(value, -1e3, 1e3))
 
         width = 0.1
         while mismatch(near - width) * mismatch(near + width) > 0.0 and width < 50.0:
             width *= 1.5
         k = float(np.exp(brentq(mismatch, near - width, near + width, xtol=1e-15, rtol=1e-15)))
-        shooting.descend(x, k, log_p, half_b, self.ours.slope_terms, ratio)
+        shooting.descend(x, k, p, half_b, self.ours.slope_terms, ratio)
         return self.solution(k, ratio[::-1].copy(), False)
 
     def at_kl(self, kl: float) -> tuple[Solution, Jump | None]:
@@ -206,20 +258,20 @@ class DiscreteProblem:
         beta = 1.0 / k if k > 0.0 else 0.0
         transform = AtomTransform(self.name, self.base, beta * (log_ratio - log_ratio[-1]))
         policy = DiscretePolicy(DiscreteTilt(transform, self.base, k, log_ratio))
-        won = win_rate(policy, self.ours, against_procedure=self.theirs)
+        won = weighted_win_rate(policy, self.ours, self.weights)
         return Solution(policy, won, policy.kl, maximum)
 
-    def response(self, mass: Array, k: float) -> Array:
-        """Log density ratios of the best response to a policy with the given masses."""
-        below, above = cumulative_sums(mass)
+    def response(self, edges: tuple[Array, Array], k: float) -> Array:
+        """Log density ratios of the best response to a policy with the given F and 1 - F."""
+        below, above = edges
         force = self.ours.pdf(below[1:-1], above[1:-1]) * (self.weights[:-1] + self.weights[1:]) / 2
         climbed = np.concatenate([np.cumsum(force[::-1])[::-1], [0.0]])
         return np.asarray(-k * climbed - np.log(np.sum(self.base.probs * np.exp(-k * climbed))))
 
     def fixed_point_step(self, policy: DiscretePolicy) -> tuple[float, float]:
         """Distance of a policy from its best response: total variation, KL(policy || response)."""
-        response = self.response(policy.probs, policy.tilt.k)
-        log_p = np.log(self.base.probs)
-        distance = 0.5 * np.sum(np.abs(policy.probs - np.exp(response + log_p)))
+        response = self.response(policy.tilt.edges, policy.tilt.k)
+        mass = self.base.probs * np.exp(response)
+        distance = 0.5 * np.sum(np.abs(policy.probs - mass))
         difference = policy.tilt.log_ratio - response
-        return float(distance), float(np.sum(entropy_terms(difference, response + log_p)))
+        return float(distance), divergence(mass, difference)

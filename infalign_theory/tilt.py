@@ -16,7 +16,7 @@ from infalign_theory.base import Discrete
 from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
 from infalign_theory.grid import REACH, Grid, Running
 from infalign_theory.kernels.panels import entropy_terms
-from infalign_theory.kernels.sums import cumulative_sums
+from infalign_theory.kernels.sums import cumulative_sums, divergence
 from infalign_theory.points import Points
 from infalign_theory.transforms import Transform
 from infalign_theory.types import Array, plain_number
@@ -215,7 +215,7 @@ class DiscreteTilt:
 
     @cached_property
     def kl(self) -> float:
-        return float(np.sum(entropy_terms(self.log_ratio, np.log(self.base.probs))))
+        return divergence(self.base.probs, self.log_ratio)
 
     @cached_property
     def growth(self) -> float:

@@ -137,6 +137,10 @@ def _discrete(
         raise InputError(f"against = {against!r} is not on the same base as the policy.")
     base = policy.base
     opponent = (base.below, base.above) if against is None else against.tilt.edges
+    return weighted_win_rate(policy, ours, increments(theirs, opponent))
+
+
+def weighted_win_rate(policy: DiscretePolicy, ours: Procedure, weights: Array) -> float:
+    """Win rate against an opponent that has the given mass at each atom."""
     _, lost = ours.cdf(*policy.tilt.edges)
-    weights = increments(theirs, opponent)
     return float(np.clip(np.sum(weights * (lost[1:] + lost[:-1]) / 2), 0.0, 1.0))

@@ -143,18 +143,18 @@ class PromptOptima:
 
     @cached_property
     def _problem(self) -> tuple[Array, Array, Array, IntArray]:
-        """log p, b and half sums of neighbouring b from the top atom down, and offsets."""
+        """Masses, b and half sums of neighbouring b from the top atom down, and offsets."""
         laws = self.laws
-        log_p, b = np.log(laws.mass[::-1]), laws.increments(self.procedure)[::-1]
+        p, b = laws.mass[::-1], laws.increments(self.procedure)[::-1]
         half_b = np.append((b[:-1] + b[1:]) / 2, 0.0)
         offsets = laws.offsets[-1] - laws.offsets[::-1]
-        return log_p.copy(), b.copy(), half_b, offsets.astype(np.intp)
+        return p.copy(), b.copy(), half_b, offsets.astype(np.intp)
 
     def at(self, k: float) -> Array:
         """Log density ratios of the best solution of every prompt."""
-        log_p, b, half_b, offsets = self._problem
+        p, b, half_b, offsets = self._problem
         downward = shooting.best_roots(
-            k, log_p, b, half_b, offsets, self.procedure.slope_terms,
+            k, p, b, half_b, offsets, self.procedure.slope_terms,
             self.procedure.value_terms, self.procedure.curvature > 0,
         )  # fmt: skip
         return self.laws.normalised(downward[::-1])

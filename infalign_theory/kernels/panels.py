@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels.sums import NEAR, entropy_near_one
 from infalign_theory.types import Array
 
 NODES = 16
@@ -95,11 +96,8 @@ def entropy_terms(log_ratio: Array, log_weight: Array) -> Array:
         weight = np.exp(weights[i])
         if a == -np.inf:
             terms[i] = weight
-        elif abs(a) < 0.05:
-            # sum over n >= 2 of (n - 1) a^n / n!
-            tail = a * (1 / 144 + a * (1 / 840 + a * (1 / 5760 + a / 45360)))
-            series = a * a * (1 / 2 + a * (1 / 3 + a * (1 / 8 + a * (1 / 30 + tail))))
-            terms[i] = weight * series
+        elif abs(a) < NEAR:
+            terms[i] = weight * entropy_near_one(a)
         else:
             tilted = np.exp(a + weights[i])
             terms[i] = a * tilted - (tilted - weight)

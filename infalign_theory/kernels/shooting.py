@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
-from infalign_theory.kernels.terms import evaluate
+from infalign_theory.kernels.terms import evaluate, integer_power, single_power
 from infalign_theory.types import Array, IntArray
 
 SCAN_STEP = 0.1
@@ -26,33 +26,48 @@ SATURATED = 700.0  # a top atom with 1 - mass < exp(-700) holds everything
 
 
 @kernel
-def descend(
-    x: float, k: float, log_p: Array, half_b: Array, slope: Array, log_ratio: Array
-) -> float:
+def _decay(drop: float) -> float:
+    """exp(-drop); a million atoms make most drops tiny, where a polynomial is exact and fast."""
+    if drop < 1e-3:
+        return 1.0 - drop * (1.0 - drop / 2.0 * (1.0 - drop / 3.0 * (1.0 - drop / 4.0)))
+    return float(np.exp(-drop))
+
+
+@kernel
+def descend(x: float, k: float, p: Array, half_b: Array, slope: Array, log_ratio: Array) -> float:
     """March down from a top atom of mass expit(x); returns log(mass that came out / mass left).
 
-    Fills ``log_ratio`` (same order as ``log_p``, from the top down).
+    Fills ``log_ratio`` (same order as the masses ``p``, from the top down).
     """
     small = np.exp(-abs(x))
     small, large = small / (1.0 + small), 1.0 / (1.0 + small)
     top, rest = (large, small) if x > 0.0 else (small, large)
     log_top = min(x, 0.0) - np.log1p(np.exp(-abs(x)))
     log_rest = log_top - x
-    ratio = log_top - log_p[0]
-    log_ratio[0] = ratio
+    current = log_top - np.log(p[0])
+    log_ratio[0] = current
+    ratio = np.exp(current)
+    power = single_power(slope)
+    weight, a, b = np.exp(slope[0, 0]), int(slope[0, 1]), int(slope[0, 2])
     out = 0.0
-    for i in range(1, log_p.size):
-        left = max(rest - out, 0.0)
-        ratio -= k * half_b[i - 1] * evaluate(left, min(top + out, 1.0), slope)
-        log_ratio[i] = ratio
-        out += np.exp(log_p[i] + ratio)
+    for i in range(1, p.size):
+        left, kept = max(rest - out, 0.0), min(top + out, 1.0)
+        if power:
+            force = weight * integer_power(left, a) * integer_power(kept, b)
+        else:
+            force = evaluate(left, kept, slope)
+        drop = k * half_b[i - 1] * force
+        current -= drop
+        ratio *= _decay(drop)
+        log_ratio[i] = current
+        out += p[i] * ratio
     return float(np.log(out) - log_rest)
 
 
 @kernel
 def _bracketed_root(
     negative: float, positive: float, f_negative: float, f_positive: float, k: float,
-    log_p: Array, half_b: Array, slope: Array, work: Array,
+    p: Array, half_b: Array, slope: Array, work: Array,
 ) -> float:  # fmt: skip
     """Root in a sign change, either way round: secant with a halved stale end, or bisection."""
     side = 0
@@ -62,7 +77,7 @@ def _bracketed_root(
         inside = min(negative, positive) < x < max(negative, positive)
         if not inside or count % 4 == 3:
             x = 0.5 * (negative + positive)
-        value = descend(x, k, log_p, half_b, slope, work)
+        value = descend(x, k, p, half_b, slope, work)
         if abs(value) <= best_value:
             best, best_value = x, abs(value)
         if value == 0.0 or abs(positive - negative) <= 4e-16 * max(1.0, abs(x)):
@@ -80,40 +95,38 @@ def _bracketed_root(
 
 @kernel
 def _touching_point(
-    low: float, high: float, sign: float, k: float, log_p: Array, half_b: Array, slope: Array,
+    low: float, high: float, sign: float, k: float, p: Array, half_b: Array, slope: Array,
     work: Array,
 ) -> tuple[float, float]:  # fmt: skip
     """Golden section for the smallest sign * mismatch; stops as soon as it turns negative."""
     golden = 0.381966011250105
     a, b = low, high
     x1, x2 = a + golden * (b - a), b - golden * (b - a)
-    f1 = sign * descend(x1, k, log_p, half_b, slope, work)
-    f2 = sign * descend(x2, k, log_p, half_b, slope, work)
+    f1 = sign * descend(x1, k, p, half_b, slope, work)
+    f2 = sign * descend(x2, k, p, half_b, slope, work)
     for _ in range(60):
         if f1 < 0.0 or f2 < 0.0:
             break
         if f1 < f2:
             b, x2, f2 = x2, x1, f1
             x1 = a + golden * (b - a)
-            f1 = sign * descend(x1, k, log_p, half_b, slope, work)
+            f1 = sign * descend(x1, k, p, half_b, slope, work)
         else:
             a, x1, f1 = x1, x2, f2
             x2 = b - golden * (b - a)
-            f2 = sign * descend(x2, k, log_p, half_b, slope, work)
+            f2 = sign * descend(x2, k, p, half_b, slope, work)
     return (x1, sign * f1) if f1 < f2 else (x2, sign * f2)
 
 
 @kernel
-def all_roots(
-    k: float, log_p: Array, half_b: Array, slope: Array, unique: bool
-) -> tuple[Array, Array]:
+def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> tuple[Array, Array]:
     """Every x at which the march closes, with the direction of the crossing.
 
     Direction +1 (mismatch turns from negative to positive) is a maximum of W - beta KL, -1 is
     not. ``unique`` says that the problem is concave: then one bracket holds the one root.
     """
-    work = np.empty(log_p.size)
-    low_end = log_p[0] - np.log(-np.expm1(log_p[0]))
+    work = np.empty(p.size)
+    low_end = np.log(p[0]) - np.log1p(-p[0])
     high_end = max(SATURATED, low_end + 1.0)
     # from x = 40 on the rest no longer feels its own mass, and the mismatch is linear in x
     scanned = max(min(high_end, 40.0), low_end + 1.0)
@@ -124,7 +137,7 @@ def all_roots(
         xs[i] = low_end + (scanned - low_end) * i / count
     xs[count + 1] = high_end
     for i in range(count + 2):
-        values[i] = descend(xs[i], k, log_p, half_b, slope, work)
+        values[i] = descend(xs[i], k, p, half_b, slope, work)
     # at the low end every ratio is at most 1: rounding must not hide the first crossing
     values[0] = min(values[0], -1e-300)
 
@@ -136,7 +149,7 @@ def all_roots(
         if (f0 < 0.0) != (f1 < 0.0):
             left, right = (i, i + 1) if f0 < 0.0 else (i + 1, i)
             roots[found] = _bracketed_root(
-                xs[left], xs[right], values[left], values[right], k, log_p, half_b, slope, work
+                xs[left], xs[right], values[left], values[right], k, p, half_b, slope, work
             )
             directions[found] = 1.0 if f0 < 0.0 else -1.0
             found += 1
@@ -146,18 +159,14 @@ def all_roots(
                 continue
             # the mismatch turns back without a sign change: it may have touched zero in between
             sign = -1.0 if f0 < 0.0 else 1.0
-            x, value = _touching_point(xs[i - 1], xs[i + 1], sign, k, log_p, half_b, slope, work)
+            x, value = _touching_point(xs[i - 1], xs[i + 1], sign, k, p, half_b, slope, work)
             if sign * value < 0.0:
                 for end in (i - 1, i + 1):
                     other, f_other = xs[end], values[end]
                     if sign > 0.0:
-                        root = _bracketed_root(
-                            x, other, value, f_other, k, log_p, half_b, slope, work
-                        )
+                        root = _bracketed_root(x, other, value, f_other, k, p, half_b, slope, work)
                     else:
-                        root = _bracketed_root(
-                            other, x, f_other, value, k, log_p, half_b, slope, work
-                        )
+                        root = _bracketed_root(other, x, f_other, value, k, p, half_b, slope, work)
                     roots[found] = root
                     directions[found] = -sign if end < i else sign
                     found += 1
@@ -168,15 +177,15 @@ def all_roots(
 
 
 @kernel
-def win_rate_of(log_p: Array, log_ratio: Array, b: Array, value: Array) -> tuple[float, float]:
+def win_rate_of(p: Array, log_ratio: Array, b: Array, value: Array) -> tuple[float, float]:
     """Win rate and KL of atoms from the top down; ``value`` are the terms of g."""
     won, kl, above = 0.0, 0.0, 0.0
     lost_above = 0.0
     total = 0.0
-    for i in range(log_p.size):
-        total += np.exp(log_p[i] + log_ratio[i])
-    for i in range(log_p.size):
-        mass = np.exp(log_p[i] + log_ratio[i]) / total
+    for i in range(p.size):
+        total += p[i] * np.exp(log_ratio[i])
+    for i in range(p.size):
+        mass = p[i] * np.exp(log_ratio[i]) / total
         kl += mass * log_ratio[i] if mass > 0.0 else 0.0
         above = min(above + mass, 1.0)
         lost = 1.0 - evaluate(1.0 - above, above, value)
@@ -187,32 +196,32 @@ def win_rate_of(log_p: Array, log_ratio: Array, b: Array, value: Array) -> tuple
 
 @kernel
 def best_root(
-    k: float, log_p: Array, b: Array, half_b: Array, slope: Array, value: Array, unique: bool,
+    k: float, p: Array, b: Array, half_b: Array, slope: Array, value: Array, unique: bool,
     log_ratio: Array,
 ) -> int:  # fmt: skip
     """Fill ``log_ratio`` with the root of the largest W - KL/k; returns the number of roots."""
-    roots, directions = all_roots(k, log_p, half_b, slope, unique)
+    roots, directions = all_roots(k, p, half_b, slope, unique)
     chosen, best = 0, -np.inf
     if roots.size > 1:
         for i in range(roots.size):
             if directions[i] > 0.0:
-                descend(roots[i], k, log_p, half_b, slope, log_ratio)
-                won, kl = win_rate_of(log_p, log_ratio, b, value)
+                descend(roots[i], k, p, half_b, slope, log_ratio)
+                won, kl = win_rate_of(p, log_ratio, b, value)
                 if won - kl / k > best:
                     chosen, best = i, won - kl / k
-    descend(roots[chosen], k, log_p, half_b, slope, log_ratio)
+    descend(roots[chosen], k, p, half_b, slope, log_ratio)
     return roots.size
 
 
 @kernel
 def best_roots(
-    k: float, log_p: Array, b: Array, half_b: Array, offsets: IntArray, slope: Array,
+    k: float, p: Array, b: Array, half_b: Array, offsets: IntArray, slope: Array,
     value: Array, unique: bool,
 ) -> Array:  # fmt: skip
     """Log ratios of the optimum of many problems laid end to end, each from the top down."""
-    log_ratio = np.zeros(log_p.size)
+    log_ratio = np.zeros(p.size)
     for i in range(offsets.size - 1):
         part = slice(offsets[i], offsets[i + 1])
         if offsets[i + 1] - offsets[i] > 1:
-            best_root(k, log_p[part], b[part], half_b[part], slope, value, unique, log_ratio[part])
+            best_root(k, p[part], b[part], half_b[part], slope, value, unique, log_ratio[part])
     return log_ratio

@@ -1,4 +1,4 @@
-"""Compensated sums of probabilities."""
+"""Compensated sums of probabilities and of divergences."""
 
 from __future__ import annotations
 
@@ -37,3 +37,32 @@ def cumulative_sums(mass: Array) -> tuple[Array, Array]:
     below[count] = 1.0
     above[0] = 1.0
     return below, above
+
+
+NEAR = 0.05
+
+
+@kernel
+def entropy_near_one(a: float) -> float:
+    """r log r - r + 1 at r = exp(a) for |a| < NEAR: the sum over n >= 2 of (n - 1) a^n / n!."""
+    tail = a * (1 / 144 + a * (1 / 840 + a * (1 / 5760 + a / 45360)))
+    return a * a * (1 / 2 + a * (1 / 3 + a * (1 / 8 + a * (1 / 30 + tail))))
+
+
+@kernel
+def divergence(weights: Array, log_ratio: Array) -> float:
+    """Sum of w (r log r - r + 1) over r = exp(log_ratio): KL without cancellation near r = 1."""
+    total, carry = 0.0, 0.0
+    for i in range(weights.size):
+        a = log_ratio[i]
+        if a == -np.inf:
+            term = weights[i]
+        elif abs(a) < NEAR:
+            term = weights[i] * entropy_near_one(a)
+        else:
+            tilted = weights[i] * np.exp(a)
+            term = a * tilted - (tilted - weights[i])
+        step = total + term
+        carry += (total - step) + term if total >= term else (term - step) + total
+        total = step
+    return total + carry

@@ -34,6 +34,51 @@ def evaluate(p: float, q: float, terms: Array) -> float:
 
 
 @kernel
+def single_power(terms: Array) -> bool:
+    """Whether the function is w p^a q^b with whole exponents up to 64: cheap without logarithms."""
+    if terms.shape[0] != 1 or terms.shape[1] != TERM_COLUMNS:
+        return False
+    a, b = terms[0, 1], terms[0, 2]
+    whole = a == np.floor(a) and b == np.floor(b)
+    return bool(whole and a <= 64.0 and b <= 64.0 and terms[0, 3] == 0.0 and terms[0, 4] == 1.0)
+
+
+@kernel
+def integer_power(x: float, n: int) -> float:
+    """x^n by repeated squaring."""
+    result = 1.0
+    while n > 0:
+        if n & 1:
+            result *= x
+        x *= x
+        n >>= 1
+    return result
+
+
+@kernel
+def power_pair(p: Array, q: Array, n: int) -> tuple[Array, Array]:
+    """p^n and 1 - p^n for q = 1 - p, each accurate where it is small."""
+    whole, rest = np.empty(p.shape), np.empty(p.shape)
+    ps, qs, out, complement = p.ravel(), q.ravel(), whole.ravel(), rest.ravel()
+    for i in range(ps.size):
+        x, y = ps[i], qs[i]
+        if n > 64:
+            exponent = n * (np.log1p(-y) if y < 0.5 else np.log(x))
+            out[i], complement[i] = np.exp(exponent), -np.expm1(exponent)
+            continue
+        value = integer_power(x, n)
+        out[i] = value
+        if value < 0.5:
+            complement[i] = 1.0 - value
+        else:  # q (1 + p + ... + p^(n-1))
+            total = 1.0
+            for _ in range(n - 1):
+                total = 1.0 + x * total
+            complement[i] = y * total
+    return whole, rest
+
+
+@kernel
 def _from_table(p: float, q: float, table: Array) -> float:
     side = 0.0 if p < q else 1.0
     x = p if p < q else q

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import numpy as np
-
 from infalign_theory.types import Array
 
 
@@ -42,9 +40,3 @@ class Procedure(ABC):
 
     def __str__(self) -> str:
         return self.name
-
-
-def log_complement(small: Array, other: Array) -> Array:
-    """log(other) where small + other = 1, accurate at both ends."""
-    with np.errstate(divide="ignore"):
-        return np.where(small < 0.5, np.log1p(-np.minimum(small, 0.5)), np.log(other))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infalign_theory.procedures.core import Procedure, log_complement
+from infalign_theory.kernels.terms import power_pair
+from infalign_theory.procedures.core import Procedure
 from infalign_theory.types import Array, whole
 
 _ALLOWED_N = "a whole number N of at least 1"
@@ -14,15 +15,12 @@ _ALLOWED_N = "a whole number N of at least 1"
 
 def _power(n: int, p: Array, q: Array) -> tuple[Array, Array]:
     """p**n and 1 - p**n."""
-    exponent = n * log_complement(q, p)
-    return np.exp(exponent), -np.expm1(exponent)
+    return power_pair(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64), n)
 
 
 def _power_slope(n: int, p: Array, q: Array) -> Array:
     """Derivative n p**(n-1)."""
-    if n == 1:
-        return np.ones(np.shape(p))
-    return n * np.exp((n - 1) * log_complement(q, p))
+    return n * _power(n - 1, p, q)[0]
 
 
 @dataclass(frozen=True)
