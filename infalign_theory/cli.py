@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -170,16 +171,21 @@ def _show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: exit 0 when done, 2 on bad input with one readable line."""
+    if sys.stdout is None:  # closed by the shell
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=given or ["--help"], standalone_mode=False)
     except InfalignError as error:
         _fail(str(error).splitlines()[0])
     except _UsageError as error:
         _fail(f"{error.format_message().rstrip('.')}; see infalign --help.")
     except typer.Abort:
         _fail("stopped.", 130)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):
+        # the reader has seen enough (Typer itself exits on a broken pipe); keep the interpreter
+        # from complaining when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror}.")
@@ -187,5 +193,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int = 2) -> None:
-    typer.echo("infalign: " + " ".join(message.split()), err=True)
+    readable = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    typer.echo(f"infalign: {readable}", err=True)
     sys.exit(code)

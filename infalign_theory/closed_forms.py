@@ -23,7 +23,9 @@ def identity_kl(k: float) -> float:
     if k < _SERIES:
         # the two terms agree to order k^2: their difference needs the Bernoulli series
         return k**2 / 24 - k**4 / 960 + k**6 / 36288 - k**8 / 1382400 + k**10 / 53222400
-    return float(k * identity_win_rate(k) - k - np.log(-np.expm1(-k) / k))
+    # k (W - 1) = k / expm1(k) - 1, which cancels nothing however large k is
+    rest = k / np.expm1(k) if k < 700.0 else 0.0
+    return float(rest - 1.0 + np.log(k) - np.log(-np.expm1(-k)))
 
 
 def identity_win_rate(k: float) -> float:
@@ -65,10 +67,10 @@ def logit_kl(k: float) -> float:
 
 
 def _logit_law(k: float, points: Points) -> tuple[Array, Array]:
-    return (
-        np.asarray(special.betainc(1 + k, 1 - k, points.u)),
-        np.asarray(special.betainc(1 - k, 1 + k, points.v)),
-    )
+    below = np.asarray(special.betainc(1 + k, 1 - k, points.u))
+    above = np.asarray(special.betainc(1 - k, 1 + k, points.v))
+    # a u that rounds to 1 says nothing about a heavy tail: take the complement there
+    return np.where(points.upper, 1.0 - above, below), above
 
 
 KL: dict[type[Transform], Callable[[float], float]] = {

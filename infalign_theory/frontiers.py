@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from infalign_theory.procedures import Procedure, as_procedure
 from infalign_theory.tilt import continuous_family, discrete_family, solve
 from infalign_theory.trajectory import Powers, Trajectory
 from infalign_theory.transforms import EXPONENT_LIMIT, Exponential, Transform, as_transform
-from infalign_theory.types import Array, plain_number, vector
+from infalign_theory.types import Array, numbers, plain_number, vector
 from infalign_theory.winrate import win_rate
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def frontier(
     """
     ours = as_procedure(procedure)
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
-    budgets = vector(np.atleast_1d(np.asarray(kl, dtype=object)), "kl")
+    budgets = vector(np.atleast_1d(numbers(kl, "kl")), "kl")
     for nats in budgets:
         budget(None, nats)
     where = as_base(base)
@@ -209,7 +209,7 @@ class Comparison:
 
 
 def compare(
-    transforms: Sequence[Transform | str],
+    transforms: Iterable[Transform | str],
     procedure: Procedure | str,
     *,
     kl: Any,
@@ -239,7 +239,10 @@ def compare(
     """
     if isinstance(transforms, (str, Transform)):
         transforms = [transforms]
-    if not len(transforms):
+    if not isinstance(transforms, Iterable) or getattr(transforms, "ndim", 1) == 0:
+        raise InputError(f'transforms = {transforms!r}: give a list, as in ["identity", "exp:10"].')
+    transforms = list(transforms)
+    if not transforms:
         raise InputError("no transforms given; name at least one, such as identity or exp:10.")
     nats = budget(None, kl)[1]
 

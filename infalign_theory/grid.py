@@ -98,6 +98,11 @@ class Grid:
         middle = (self.edges[1:] + self.edges[:-1]) / 2
         return Grid(np.sort(np.concatenate([self.edges, middle[marked]])))
 
+    def with_edges(self, edges: Array) -> Grid:
+        """A refinement with further edges, where they fall inside."""
+        inside = edges[(edges > self.edges[0]) & (edges < self.edges[-1])]
+        return Grid(np.union1d(self.edges, inside))
+
     def splittable(self) -> np.ndarray:
         """Panels still wide enough to be bisected in float64."""
         scale = np.maximum(np.abs(self.edges[1:]), np.abs(self.edges[:-1]))

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from infalign_theory.base import Base, Discrete, as_base
-from infalign_theory.errors import InputError
+from infalign_theory.errors import InputError, PrecisionError
 from infalign_theory.iteration import Iteration, iterate_atoms, iterate_continuous, options_from
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.optima_discrete import DiscreteProblem, Solution
 from infalign_theory.optima_general import Found, GeneralProblem
 from infalign_theory.policy import ContinuousPolicy, Policy, budget
 from infalign_theory.procedures import Procedure, as_procedure, power_sides
-from infalign_theory.tilt import ContinuousTilt, continuous_family, solve
+from infalign_theory.tilt import ContinuousTilt, continuous_family, solve, uniform_grid
 from infalign_theory.trajectory import OptimalTransform, Powers, ProcedureCdf, Trajectory
 from infalign_theory.transforms import Identity, Transform
 from infalign_theory.winrate import win_rate
@@ -203,7 +203,15 @@ def _power_optimum(
     if beta is None and kl == 0.0:
         policy = ContinuousPolicy(ContinuousTilt.resolve(transform, 0.0))
         return _certified(ours, theirs, policy, powers.base_win_rate, 0.0)
-    policy = ContinuousPolicy(ContinuousTilt.resolve(transform, float(np.exp(kappa))))
+    grid = uniform_grid().with_edges(path.turns())
+    policy = ContinuousPolicy(ContinuousTilt.resolve(transform, float(np.exp(kappa)), grid))
+    if abs(policy.kl - path.kl) > 1e-9 * path.kl + 1e-12:
+        raise PrecisionError(
+            f"the optimum of {ours.name} against {theirs.name} at beta = {policy.beta:.6g} turns "
+            f"too sharply for its policy to be integrated (KL {policy.kl:.9g} against "
+            f"{path.kl:.9g}); give a larger beta or a smaller KL.",
+            path.win_rate,
+        )
     return _certified(ours, theirs, policy, path.win_rate, path.kl)
 
 
@@ -288,8 +296,7 @@ def fixed_point_step(
     own = policy.tilt.log_density(grid.points) - np.log(law.total)
     ratio = np.exp(response + grid.log_jacobian)
     distance = 0.5 * grid.integral(np.abs(np.exp(own + grid.log_jacobian) - ratio))
-    with np.errstate(invalid="ignore"):
-        difference = np.where(ratio > 0.0, own - response, 0.0)
+    difference = own - response
     divergence = grid.integral(entropy_terms(difference, response + grid.log_jacobian))
     return distance, divergence
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logit
 
 from infalign_theory.base import Discrete
-from infalign_theory.errors import OutOfReachError
+from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.kernels import shooting
 from infalign_theory.kernels.sums import divergence
 from infalign_theory.points import Points
@@ -22,6 +23,7 @@ from infalign_theory.types import Array, plain_number
 from infalign_theory.winrate import increments, weighted_win_rate
 
 _MANY_ATOMS = 4000
+_LARGEST_LOG_K = 690.0
 _GRADING = 128  # merged atoms grow by this share of their distance from the nearer end
 
 
@@ -182,8 +184,11 @@ class DiscreteProblem:
         """The solution of the largest objective."""
         return self.solutions(k)[0]
 
-    def at_top_mass(self, x: float, near: float) -> Solution:
-        """The solution whose top atom has mass expit(x): solved for log k near a given one."""
+    def at_top_mass(self, x: float, near: float) -> Solution | None:
+        """The solution whose top atom has mass expit(x): solved for log k near a given one.
+
+        None where no k inside float64 gives one.
+        """
         p, half_b = self._downward
         ratio = np.empty(p.size)
 
@@ -193,15 +198,17 @@ class DiscreteProblem:
             return float(np.clip(value, -1e3, 1e3))
 
         width = 0.1
-        while mismatch(near - width) * mismatch(near + width) > 0.0 and width < 50.0:
+        while not mismatch(near - width) * mismatch(near + width) <= 0.0:
             width *= 1.5
+            if abs(near) + width > _LARGEST_LOG_K:
+                return None
         k = float(np.exp(brentq(mismatch, near - width, near + width, xtol=1e-15, rtol=1e-15)))
         shooting.descend(x, k, p, half_b, self.ours.slope_terms, ratio)
         return self.solution(k, ratio[::-1].copy(), False)
 
     def at_kl(self, kl: float) -> tuple[Solution, Jump | None]:
         """The best policy that spends a KL budget, and the jump of the frontier it lies in."""
-        limit = -float(np.log(self.base.probs[-1]))
+        limit = abs(float(np.log(self.base.probs[-1])))
         if kl >= limit * (1.0 - 1e-14):
             raise OutOfReachError(
                 f"kl = {plain_number(kl)} nats is out of reach on this base: all mass on its top "
@@ -218,7 +225,7 @@ class DiscreteProblem:
             low -= 3.0
         while excess(high) < 0.0:
             high += 3.0
-            if high > 690.0:
+            if high > _LARGEST_LOG_K:
                 raise OutOfReachError(
                     f"kl = {plain_number(kl)} nats needs a beta below 1e-299 on this base; its "
                     f"largest KL is {limit:.12g} nats, give clearly less.",
@@ -237,20 +244,56 @@ class DiscreteProblem:
         that joins the two sides, traced by the mass of the top atom.
         """
         sides = [s for s in self.solutions(float(np.exp(log_k))) if s.maximum]
-        below = max((s for s in sides if s.kl <= kl), key=lambda s: s.objective)
-        above = max((s for s in sides if s.kl > kl), key=lambda s: s.objective)
-        tops = [float(logit(s.policy.probs[-1])) for s in (below, above)]
-        xs = np.linspace(tops[0], min(tops[1], 40.0), 401)[1:-1]
-        branch = [self.at_top_mass(float(x), log_k) for x in xs]
-        spent = np.array([s.kl for s in branch]) - kl
+        lower, upper = [s for s in sides if s.kl <= kl], [s for s in sides if s.kl > kl]
+        if not lower or not upper:
+            raise PrecisionError(
+                f"kl = {plain_number(kl)} nats falls into a jump of the optimal frontier at beta = "
+                f"{np.exp(-log_k):.6g} whose sides cannot be told apart; give a beta.",
+                sides[0].kl,
+            )
+        below = max(lower, key=lambda s: s.objective)
+        above = max(upper, key=lambda s: s.objective)
+        jump = Jump(below, above, below.win_rate + below.policy.beta * (kl - below.kl))
+        found = self._branch_at_kl(kl, log_k, below, above)
+        if found is None:
+            raise PrecisionError(
+                f"kl = {plain_number(kl)} nats falls into a jump of the optimal frontier: at beta "
+                f"= {below.policy.beta:.6g} the optimum spends {below.kl:.6g} or {above.kl:.6g} "
+                "nats, and between them only a beta outside float64 does; give one of these.",
+                jump.hull_win_rate,
+            )
+        return found, jump
+
+    def _branch_at_kl(
+        self, kl: float, log_k: float, below: Solution, above: Solution
+    ) -> Solution | None:
+        """The best stationary point that spends ``kl`` between the two sides of a jump."""
+        low, high = (float(logit(s.policy.probs[-1])) for s in (below, above))
+        low, high = max(low, -40.0), min(high, 40.0)
+        # dense towards both ends, where the KL is that of a side
+        grading = np.geomspace(1e-12, 0.5, 200) * (high - low)
+        near = log_k
+        branch: list[tuple[float, Solution]] = []
+        for x in np.concatenate([low + grading, high - grading[::-1]]):
+            one = self.at_top_mass(float(x), near)
+            if one is not None:
+                near = float(np.log(one.policy.tilt.k))
+                branch.append((float(x), one))
         found = []
-        for i in np.flatnonzero(np.sign(spent[:-1]) != np.sign(spent[1:])):
-            near = float(np.log(branch[i].policy.tilt.k))
-            x = brentq(lambda x, near=near: self.at_top_mass(x, near).kl - kl, xs[i], xs[i + 1])
-            found.append(self.at_top_mass(float(x), near))
-        hull = below.win_rate + below.policy.beta * (kl - below.kl)
-        jump = Jump(below, above, hull)
-        return max(found, key=lambda s: s.win_rate, default=below), jump
+        for (x0, s0), (x1, s1) in pairwise(branch):
+            if (s0.kl < kl) == (s1.kl < kl):
+                continue
+            start = float(np.log(s0.policy.tilt.k))
+
+            def excess(x: float, start: float = start) -> float:
+                one = self.at_top_mass(x, start)
+                return np.nan if one is None else one.kl - kl
+
+            x = float(brentq(excess, x0, x1, xtol=1e-15, rtol=1e-15))
+            one = self.at_top_mass(x, start)
+            if one is not None and abs(one.kl - kl) <= 1e-9 * kl:
+                found.append(one)
+        return max(found, key=lambda s: s.win_rate, default=None)
 
     def solution(self, k: float, log_ratio: Array, maximum: bool) -> Solution:
         """The record of one policy, whether or not it solves the equation."""

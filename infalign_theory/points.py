@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +47,14 @@ class Points:
     def log_v(self) -> Array:
         """log(1 - u)."""
         return _log_expit(-self.s)
+
+    def minus(self, origin: Points) -> Array:
+        """u - origin.u, from the complements where those are the small ones."""
+        return np.where(origin.upper, origin.v - self.v, self.u - origin.u)
+
+    def __getitem__(self, index: Any) -> Points:
+        """Some of the points."""
+        return Points(self.u[index], self.v[index], self.s[index])
 
     @cached_property
     def upper(self) -> np.ndarray:

@@ -67,8 +67,14 @@ class Policy(ABC):
         rng : numpy.random.Generator or int, optional
             A generator or a seed.
         """
-        generator = np.random.default_rng(rng)
-        return self.ppf(generator.random(size))
+        try:
+            draws = np.random.default_rng(rng).random(size)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"size = {size!r}, rng = {rng!r}: give a whole size of at least 0 (or a tuple of "
+                "them) and a numpy Generator or a whole seed."
+            ) from None
+        return self.ppf(draws)
 
     def __repr__(self) -> str:
         return f"<policy {self.transform.name}: beta={self.beta:.6g}, kl={self.kl:.6g} nats>"
@@ -182,6 +188,7 @@ class ContinuousPolicy(Policy):
         return np.where(excess == 0.0, s, new), settled
 
 
+_SMALLEST_KL = 1e-100
 _CHUNK = 65536  # points evaluated at once: 16 nodes each, about 50 MB of temporaries
 
 
@@ -301,6 +308,10 @@ def budget(beta: Any, kl: Any) -> tuple[float | None, float]:
         nats = real(kl, "kl", "a KL budget in nats, at least 0")
         if nats < 0.0:
             raise InputError(f"kl = {plain_number(nats)} is negative; give nats, at least 0.")
+        if 0.0 < nats < _SMALLEST_KL:
+            raise InputError(
+                f"kl = {nats!r} is too small to be told from 0; give 0 or at least {_SMALLEST_KL}."
+            )
         return None, nats
     allowed = "a finite positive number (for the base policy itself use kl=0)"
     number = real(beta, "beta", allowed)

@@ -69,13 +69,18 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
         BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"),
         console=Console(stderr=True), transient=True,
     )  # fmt: skip
-    with bar:
-        task = bar.add_task("starting", total=total)
-        done = -1
+    task = bar.add_task("starting", total=total)
+    done = -1
 
-        def step(name: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, description=name, completed=done)
+    def step(name: str) -> None:
+        nonlocal done
+        if done < 0:  # not before the input has been found good
+            bar.start()
+        done += 1
+        bar.update(task, description=name, completed=done)
 
+    try:
         yield step
+    finally:
+        if done >= 0:
+            bar.stop()

@@ -91,7 +91,7 @@ class ContinuousTilt:
             density = np.exp(exponent + grid.log_jacobian)
             masses = grid.sums(density)
             z = float(masses.sum())
-            _refuse_lost_mass(transform, k, masses, z)
+            _refuse_lost_mass(transform, k, density, z)
             if not 0.0 < z < np.inf:
                 raise _not_integrable(transform, k, float("nan"))
             log_z = float(np.log(z))
@@ -177,8 +177,10 @@ def _reach_far_enough(transform: Transform, k: float, grid: Grid) -> Grid:
     return grid if needed <= grid.edges[-1] else grid.union(Grid.initial(needed))
 
 
-def _refuse_lost_mass(transform: Transform, k: float, masses: Array, z: float) -> None:
-    if not masses[0] + masses[-1] <= 1e-13 * z:
+def _refuse_lost_mass(transform: Transform, k: float, density: Array, z: float) -> None:
+    """The mass beyond the last node is its density over the tail's rate of decay."""
+    rate = 1.0 - k * max(transform.slopes) if k > 0.0 else 1.0
+    if not density[0, 0] + density[-1, -1] <= 1e-13 * z * rate:
         raise PrecisionError(
             f"transform {transform.name} at beta = {_beta(k)} puts its mass within "
             f"exp(-{REACH:g}) of an end, beyond float64; use a larger beta or a smaller KL.",
@@ -197,15 +199,7 @@ class DiscreteTilt:
 
     @classmethod
     def of(cls, transform: Transform, base: Discrete, k: float) -> DiscreteTilt:
-        points = base.points
-        with np.errstate(over="ignore", under="ignore"):
-            differences = transform.differences(points)
-        if not (differences > -np.inf).any():
-            raise InputError(
-                f"transform {transform.name} is minus infinity at every atom of the base; "
-                "give one that is finite at some."
-            )
-        exponent = _exponent(k, differences, float(differences.max()))
+        exponent = _exponent(k, changes_at_atoms(transform, base), 0.0)
         return cls(transform, base, k, exponent - np.log(np.sum(base.probs * np.exp(exponent))))
 
     @cached_property
@@ -268,10 +262,26 @@ def continuous_family(transform: Transform) -> Family[ContinuousTilt]:
     return Family(transform.name, at, spread, slope, np.inf, float(np.log(reach / _TAIL - 1.0)))
 
 
+def changes_at_atoms(transform: Transform, base: Discrete) -> Array:
+    """Phi at each atom minus Phi at the atom where it is largest."""
+    with np.errstate(all="ignore"):
+        values = transform.changes(base.points, base.points[[0]])
+        if not np.isfinite(values).any():
+            values = transform.differences(base.points)
+        top = int(values.size - 1 - np.argmax(values[::-1]))
+        changes = transform.changes(base.points, base.points[[top]])
+    if not changes.max() == 0.0:
+        raise InputError(
+            f"transform {transform.name} is not finite at the atom of the base where it is "
+            "largest; give one that is finite at the atoms."
+        )
+    return changes
+
+
 def discrete_family(transform: Transform, base: Discrete) -> Family[DiscreteTilt]:
     """All tilts of a discrete base by one transform; KL tends to -log P(largest Phi)."""
-    values = transform.differences(base.points)
-    limit = -float(np.log(np.sum(base.probs[values == values.max()])))
+    values = changes_at_atoms(transform, base)
+    limit = abs(float(np.log(np.sum(base.probs[values == values.max()]))))
 
     def at(k: float, nearby: DiscreteTilt | None) -> DiscreteTilt:
         return DiscreteTilt.of(transform, base, k)
@@ -308,7 +318,8 @@ def solve(family: Family[T], kl: float, nearby: T | None = None, guess: float = 
     x = min(float(np.log(start) + np.log(slope or 1.0)), highest)
     for _ in range(200):
         k = float(np.exp(x)) if slope == 0.0 else float(1.0 / (slope * (1.0 + np.exp(-x))))
-        nearby = tilt = family.at(k, nearby)
+        with np.errstate(all="ignore"):  # what over- or underflows is judged by the KL it gives
+            nearby = tilt = family.at(k, nearby)
         ratio = tilt.kl / kl
         if abs(ratio - 1.0) <= 2e-14:
             return tilt

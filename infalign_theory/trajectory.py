@@ -11,13 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
-from infalign_theory.errors import OutOfReachError
+from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.kernels import panels
 from infalign_theory.kernels import trajectory as kernels
 from infalign_theory.points import Points
 from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.transforms import Transform
-from infalign_theory.types import Array, plain_number
+from infalign_theory.types import Array, IntArray, plain_number
 
 _WIDTH = 0.25  # of a panel in log k: 16 nodes resolve it to rounding level, ends and inside
 _LOG_LIMIT = 690.0
@@ -58,29 +58,30 @@ class Powers:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Solution on equal panels of kappa = log(1/beta), ``first`` to ``last``."""
+    """Solution on panels of kappa = log(1/beta), between the edges ``kappa``."""
 
     powers: Powers
-    first: float
-    width: float
+    kappa: Array
     nodes: Array
     edges: Array
 
     @classmethod
     def to_kappa(cls, powers: Powers, kappa: float) -> Trajectory:
         """Exactly up to one kappa."""
-        first = min(powers.leading, kappa - _WIDTH)
-        count = int(np.ceil((kappa - first) / _WIDTH))
-        return cls._march(powers, first, (kappa - first) / count, count, np.inf)
+        path = cls._march(powers, min(powers.leading, kappa - _WIDTH), kappa, np.inf)
+        if path.last < kappa:
+            raise _unsettled(powers, float(np.exp(-kappa)))
+        return path
 
     @classmethod
     def to_kl(cls, powers: Powers, kl: float) -> Trajectory:
         """Up to the first panel edge whose KL is at least ``kl``."""
         # the smallest budgets lie on the leading term, KL = slope k^2 / 2
         first = min(powers.leading, np.log(max(kl, 1e-250)) / 2 - 40.0)
-        count = int((powers.limit - first) / _WIDTH)
-        path = cls._march(powers, first, _WIDTH, count, kl)
+        path = cls._march(powers, first, powers.limit, kl)
         reached = float(path.edges[-1, 3])
+        if reached < kl and path.last < powers.limit:
+            raise _unsettled(powers, float(np.exp(-path.last)))
         if reached < kl:
             kind = "Best" if powers.sign > 0 else "Worst"
             raise OutOfReachError(
@@ -92,18 +93,19 @@ class Trajectory:
         return path
 
     @classmethod
-    def _march(
-        cls, powers: Powers, first: float, width: float, count: int, kl: float
-    ) -> Trajectory:
-        nodes, edges = kernels.march(
-            first, width, count, kl, powers.sign, powers.n, powers.m,
-            panels.X, panels.WEIGHTS, panels.FROM_LEFT,
+    def _march(cls, powers: Powers, first: float, last: float, kl: float) -> Trajectory:
+        return cls(
+            powers,
+            *kernels.march(
+                first, last, _WIDTH, kl, powers.sign, powers.n, powers.m,
+                panels.X, panels.WEIGHTS, panels.FROM_LEFT, panels.ANALYSIS,
+            ),
         )  # fmt: skip
-        return cls(powers, first, width, nodes, edges)
 
     @property
     def last(self) -> float:
-        return self.first + self.width * len(self.nodes)
+        """The largest kappa solved."""
+        return float(self.kappa[-1])
 
     @property
     def kl(self) -> float:
@@ -118,15 +120,17 @@ class Trajectory:
         return np.where(gain < loss, self.powers.base_win_rate + gain, 1.0 - loss)
 
     @cached_property
-    def _kappa(self) -> Array:
-        lefts = self.first + self.width * np.arange(len(self.nodes))
-        return np.asarray(lefts[:, None] + self.width / 2 * (1.0 + panels.X))
+    def _half(self) -> Array:
+        return np.diff(self.kappa) / 2
+
+    def _panel(self, kappa: Array) -> IntArray:
+        inside = np.searchsorted(self.kappa, kappa, side="right") - 1
+        return np.clip(inside, 0, len(self.nodes) - 1)
 
     def at(self, kappa: Array) -> tuple[Array, Array]:
         """Win rate and KL at any kappa of the trajectory."""
-        position = (kappa - self.first) / self.width
-        panel = np.clip(position.astype(int), 0, len(self.nodes) - 1)
-        t = 2.0 * (position - panel) - 1.0
+        panel = self._panel(kappa)
+        t = (kappa - self.kappa[panel]) / self._half[panel] - 1.0
         basis = np.polynomial.legendre.legvander(t, panels.NODES - 1)
         coefficients = self.nodes @ panels.ANALYSIS.T
         values = np.einsum("ijk,ik->ji", coefficients[panel], basis)
@@ -134,14 +138,13 @@ class Trajectory:
 
     def kappa_at_kl(self, kl: Array) -> Array:
         """kappa at which each positive KL is spent: chords of log KL over the panel it lies in."""
-        edges = self.first + self.width * np.arange(len(self.edges))
         log_kl = np.log(self.edges[:, 3])
-        kappa = np.interp(np.log(kl), log_kl, edges)
+        kappa = np.interp(np.log(kl), log_kl, self.kappa)
         for _ in range(200):
-            panel = np.clip(((kappa - self.first) / self.width).astype(int), 0, len(edges) - 2)
-            slope = (log_kl[panel + 1] - log_kl[panel]) / self.width
+            panel = self._panel(kappa)
+            slope = (log_kl[panel + 1] - log_kl[panel]) / (2.0 * self._half[panel])
             step = np.log(kl / self.at(kappa)[1]) / slope
-            kappa = np.clip(kappa + step, edges[0], edges[-1])
+            kappa = np.clip(kappa + step, self.kappa[0], self.last)
             if np.max(np.abs(step), initial=0.0) < 1e-15 * max(1.0, abs(self.last)):
                 break
         return np.asarray(kappa)
@@ -152,11 +155,12 @@ class Trajectory:
         p = self.powers
         phi = np.exp(self.nodes[:, 0, :])
         speed = 1.0 / (p.m + (p.n - 1.0) * phi)
-        force = p.n * p.m * np.exp(self._kappa) * speed
-        half = np.full(len(self.nodes), self.width / 2)
+        kappa = self.kappa[:-1, None] + self._half[:, None] * (1.0 + panels.X)
+        force = p.n * p.m * np.exp(kappa) * speed
+        half = self._half
         speed_sums = panels.panel_sums(speed, half, panels.WEIGHTS)
         force_sums = panels.panel_sums(force, half, panels.WEIGHTS)
-        before = p.n * p.m * float(np.exp(self.first)) / (p.m + p.n - 1.0)
+        before = p.n * p.m * float(np.exp(self.kappa[0])) / (p.m + p.n - 1.0)
         after = np.concatenate([np.cumsum(speed_sums[::-1])[::-1][1:], [0.0]])
         if p.sign > 0:
             edge = np.concatenate([np.cumsum(force_sums[::-1])[::-1][1:], [0.0]])
@@ -164,15 +168,35 @@ class Trajectory:
             edge = before + np.cumsum(force_sums)
         return speed @ panels.ANALYSIS.T, force @ panels.ANALYSIS.T, after, edge, before
 
+    def turns(self) -> Array:
+        """Logits of u at which the density turns sharply: edges of the panels that were halved."""
+        after = np.append(self._force[2], 0.0)
+        total = after[0] + 2.0 * self._half[0] / (self.powers.m + self.powers.n - 1.0)
+        log_x = -np.concatenate([[total], after[:-1]])
+        narrow = self._half < 0.49 * _WIDTH
+        narrow[-1] = False  # the last panel is cut to length
+        chosen = log_x[np.append(narrow, False) | np.append(False, narrow)]
+        chosen = chosen[chosen < 0.0]
+        s = chosen - np.log(-np.expm1(chosen))
+        return np.asarray(s if self.powers.sign > 0 else -s)
+
     def log_density_drop(self, log_x: Array) -> Array:
         """log f at the end where it is largest, minus log f, at x = u (Best) or 1-u (Worst)."""
         speed, force, after, edge, before = self._force
         p = self.powers
         drop = kernels.along_trajectory(
-            -log_x.ravel(), speed, force, after, edge, self.width / 2,
+            -log_x.ravel(), speed, force, after, edge, self._half,
             p.sign > 0, p.m + p.n - 1.0, before,
         )  # fmt: skip
         return drop.reshape(log_x.shape)
+
+
+def _unsettled(powers: Powers, beta: float) -> PrecisionError:
+    return PrecisionError(
+        f"the optimal frontier of N = {powers.n:g} against {powers.m:g} turns too sharply near "
+        f"beta = {beta:.3g} to be followed; give a larger beta or a smaller KL.",
+        float("nan"),
+    )
 
 
 class OptimalTransform(Transform):

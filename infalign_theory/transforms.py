@@ -15,7 +15,7 @@ import numpy as np
 from infalign_theory.errors import InputError
 from infalign_theory.expressions import CompiledExpression, compile_expression
 from infalign_theory.points import Points
-from infalign_theory.types import Array, plain_number, real
+from infalign_theory.types import Array, numbers, plain_number, real
 
 EXPONENT_LIMIT = 600.0  # exp(t) and the beta that goes with it must stay inside float64
 
@@ -40,6 +40,14 @@ class Transform(ABC):
     @abstractmethod
     def differences(self, points: Points) -> Array:
         """Phi(u) - anchor, to full relative accuracy."""
+
+    def changes(self, points: Points, origin: Points) -> Array:
+        """Phi(u) - Phi(origin), for origins at the atoms of a discrete base.
+
+        Where Phi is much larger at u = 1 than at any atom, differences from the anchor would say
+        nothing about the atoms.
+        """
+        return self._values(points) - self._values(origin)
 
     @property
     def slopes(self) -> tuple[float, float]:
@@ -70,10 +78,7 @@ class Transform(ABC):
 
 def unit_interval(values: object, name: str) -> Array:
     """An array of numbers in [0, 1], or one clear message."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} = {values!r} is not numeric; give numbers in [0, 1].") from None
+    array = numbers(values, name, "numbers in [0, 1]")
     outside = ~((array >= 0.0) & (array <= 1.0))
     if outside.any():
         raise InputError(
@@ -98,6 +103,9 @@ class Identity(Transform):
 
     def differences(self, points: Points) -> Array:
         return -points.v
+
+    def changes(self, points: Points, origin: Points) -> Array:
+        return points.minus(origin)
 
     def _values(self, points: Points) -> Array:
         return points.u
@@ -163,8 +171,8 @@ class Exponential(Transform):
     def __post_init__(self) -> None:
         allowed = f"a non-zero exponent between -{EXPONENT_LIMIT:g} and {EXPONENT_LIMIT:g}"
         number = real(self.t, "exponent t", allowed)
-        if number == 0.0 or abs(number) > EXPONENT_LIMIT:
-            hint = " (as t tends to 0 use identity)" if number == 0.0 else ""
+        if not 1e-100 <= abs(number) <= EXPONENT_LIMIT:
+            hint = " (as t tends to 0 use identity)" if abs(number) < 1e-100 else ""
             raise InputError(f"exponent t = {plain_number(number)}: give {allowed}{hint}.")
         object.__setattr__(self, "t", number)
 
@@ -178,6 +186,9 @@ class Exponential(Transform):
 
     def differences(self, points: Points) -> Array:
         return self.anchor * np.expm1(-self.t * points.v)
+
+    def changes(self, points: Points, origin: Points) -> Array:
+        return np.asarray(self._values(origin) * np.expm1(self.t * points.minus(origin)))
 
     def _values(self, points: Points) -> Array:
         return np.asarray(np.sign(self.t) * np.exp(self.t * points.u))
@@ -201,10 +212,10 @@ class Power(Transform):
     p: float
 
     def __post_init__(self) -> None:
-        number = real(self.p, "power p", "a positive power")
-        if number <= 0.0:
+        number = real(self.p, "power p", "a positive power between 1e-100 and 1e9")
+        if not 1e-100 <= number <= 1e9:
             raise InputError(
-                f"power p = {plain_number(number)}: give a positive power "
+                f"power p = {plain_number(number)}: give a positive power from 1e-100 to 1e9 "
                 "(log is the limit at 0; for a negative power write an expression)."
             )
         object.__setattr__(self, "p", number)
@@ -218,8 +229,12 @@ class Power(Transform):
     def differences(self, points: Points) -> Array:
         return np.expm1(self.p * points.log_u)
 
+    def changes(self, points: Points, origin: Points) -> Array:
+        ratio = np.expm1(self.p * (points.log_u - origin.log_u))
+        return np.asarray(self._values(origin) * ratio)
+
     def _values(self, points: Points) -> Array:
-        return points.u**self.p
+        return np.asarray(np.exp(self.p * points.log_u))
 
 
 class Expression(Transform):
@@ -256,6 +271,12 @@ class Expression(Transform):
                 f"expression {text!r} has no finite value at u = {u:.6g}; a transform must be "
                 "defined on all of 0 < u < 1 (minus infinity is allowed: that reward is refused)."
             )
+        pole = _pole(self._compiled, interior.s, values)
+        if pole is not None:
+            raise InputError(
+                f"expression {text!r} grows without bound near u = {pole:.6g}; a transform must "
+                "be finite on all of 0 < u < 1."
+            )
         self._end = 1.0 if np.argmax(values) >= values.size // 2 else 0.0
         self._anchor = float(self._compiled.near(self._end, np.array([0.5 - self._end]))[0])
 
@@ -287,25 +308,53 @@ class Expression(Transform):
         out[distant] = values - self._anchor
         return out
 
+    def changes(self, points: Points, origin: Points) -> Array:
+        if origin.u.size == 1:
+            return self._compiled.near(float(origin.u.item()), points.minus(origin))[1]
+        return self._values(points) - self._values(origin)
+
     def _values(self, points: Points) -> Array:
         return self._compiled.at(points.u, points.v)
 
     @property
     def slopes(self) -> tuple[float, float]:
         """Measured far out in the tails, where a logarithm has become a straight line."""
-        far = Points.from_logit(np.array([-690.0, -350.0, 350.0, 690.0]))
+        out = np.array([690.0 - 2 * _FAR_STEP, 690.0 - _FAR_STEP, 690.0])
+        far = Points.from_logit(np.concatenate([-out[::-1], out]))
         values = self._compiled.at(far.u, far.v)
-        return _growth(values[1], values[0]), _growth(values[2], values[3])
+        return _growth(*values[2::-1]), _growth(*values[3:])
 
 
-def _growth(near: float, far: float) -> float:
-    """Slope per unit of logit between 350 and 690; infinite where faster than any line."""
-    if not far > near:
+def _growth(near: float, middle: float, far: float) -> float:
+    """Slope per unit of logit far out; infinite where Phi grows faster than any line."""
+    if not far > middle:
         return 0.0
-    slope = (far - near) / 340.0
-    return float(slope) if slope < 1e6 else np.inf
+    slope = (far - middle) / _FAR_STEP
+    earlier = (middle - near) / _FAR_STEP
+    # rounding of a bounded Phi is no growth
+    if slope * _FAR_STEP <= 1e-12 * abs(middle):
+        return 0.0
+    return float(slope) if slope <= 1.001 * earlier else np.inf
 
 
+def _pole(f: CompiledExpression, s: Array, values: Array) -> float | None:
+    """A u inside (0, 1) next to which f grows beyond all bounds, if the samples betray one."""
+    peaks = np.flatnonzero((values[1:-1] >= values[:-2]) & (values[1:-1] >= values[2:])) + 1
+    size = 1.0 + float(np.median(np.abs(values[np.isfinite(values)])))
+    for at in peaks[np.argsort(-values[peaks])][:5]:
+        low, high = s[at - 1], s[at + 1]
+        for _ in range(60):
+            inner = np.linspace(low, high, 9)
+            points = Points.from_logit(inner)
+            found = f.at(points.u, points.v)
+            top = int(np.nanargmax(np.where(np.isnan(found), -np.inf, found)))
+            if found[top] > 1e9 * size:
+                return float(points.u[top])
+            low, high = inner[max(top - 1, 0)], inner[min(top + 1, 8)]
+    return None
+
+
+_FAR_STEP = 200.0
 _WITHOUT_NUMBER: dict[str, Transform] = {
     "identity": Identity(),
     "log": Log(),

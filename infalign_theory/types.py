@@ -32,22 +32,37 @@ def real(value: object, name: str, allowed: str) -> float:
     return number
 
 
+LARGEST_COUNT = 10**9
+
+
 def whole(value: object, name: str, allowed: str) -> int:
-    """A whole number at least 1, or one clear message."""
+    """A whole number from 1 to 10^9, or one clear message."""
     number = real(value, name, allowed)
-    if number != int(number) or number < 1:
+    if number != int(number) or not 1 <= number <= LARGEST_COUNT:
         raise InputError(f"{name} = {plain_number(number)} is not allowed; give {allowed}.")
     return int(number)
 
 
+def numbers(values: Any, name: str, allowed: str = "real numbers") -> Array:
+    """An array of real numbers of any shape, or one clear message; truth values are none."""
+    try:
+        given = np.asarray(values)
+        if given.dtype.kind == "O" and not any(
+            isinstance(item, (bool, np.bool_, str, bytes)) for item in given.flat
+        ):
+            return given.astype(np.float64)
+        if given.dtype.kind in "iuf":
+            return given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InputError(
+        f"{name} = {values!s:.60} is not a number or an array of numbers; give {allowed}."
+    )
+
+
 def vector(values: Any, name: str) -> Array:
     """A one-dimensional, non-empty array of finite numbers, or one clear message."""
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} holds something that is not a number; give real numbers.") from (
-            None
-        )
+    array = numbers(values, name)
     if array.ndim != 1:
         raise InputError(f"{name} has shape {array.shape}; give a one-dimensional array.")
     if array.size == 0:

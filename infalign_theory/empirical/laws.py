@@ -111,15 +111,17 @@ class PromptTilt:
 
 def tilted(transform: Transform, laws: PromptLaws) -> Family[PromptTilt]:
     """All tilts of the prompts' laws by one transform, for one k shared by all prompts."""
-    with np.errstate(over="ignore", under="ignore"):
-        values = transform.differences(laws.points)
-    peak = laws.spread_out(np.maximum.reduceat(values, laws.offsets[:-1]))
-    if not np.isfinite(peak).all():
+    with np.errstate(all="ignore"):
+        # increasing but for formulas: the largest value is that of the top score, or is looked for
+        tops = laws.points[np.repeat(laws.offsets[1:] - 1, np.diff(laws.offsets))]
+        values = transform.changes(laws.points, tops)
+        rise = laws.spread_out(np.maximum.reduceat(values, laws.offsets[:-1]))
+        drop = np.where(rise > 0.0, values - rise, values)
+    if not np.isfinite(rise).all():
         raise InputError(
-            f"transform {transform.name} is not finite at any score of some prompt; give one that "
+            f"transform {transform.name} is not finite at some prompt's top score; give one that "
             "is finite inside (0, 1)."
         )
-    drop = values - peak
     at_peak = laws.sums(np.where(drop == 0.0, laws.mass, 0.0))
     finite = np.where(np.isfinite(drop), drop, 0.0)
     scale = float(np.max(-finite)) or 1.0
@@ -130,7 +132,7 @@ def tilted(transform: Transform, laws: PromptLaws) -> Family[PromptTilt]:
         exponent = k * drop if k > 0.0 else np.where(drop == -np.inf, -np.inf, 0.0)
         return PromptTilt(laws, k, laws.normalised(exponent))
 
-    limit = max(-float(np.mean(np.log(at_peak))), 0.0)
+    limit = abs(float(np.mean(np.log(at_peak))))
     return Family(transform.name, at, scale * float(np.sqrt(variance)), 0.0, limit)
 
 
@@ -159,18 +161,28 @@ class PromptOptima:
         )  # fmt: skip
         return self.laws.normalised(downward[::-1])
 
-    def win_rates_at_kl(self, kl: float) -> tuple[float, float]:
+    def _all_on_top(self) -> float:
+        """Mean win rate with all mass on every prompt's top score: the largest there is."""
+        offsets = self.laws.offsets
+        ratio = np.full(self.laws.mass.size, -np.inf)
+        ratio[offsets[1:] - 1] = -np.log(self.laws.mass[offsets[1:] - 1])
+        return float(np.mean(self.laws.win_rates(ratio, self.procedure)))
+
+    def win_rates_at_kl(self, kl: float, saturated: bool = False) -> tuple[float, float]:
         """(beta, W): the largest mean win rate that any policies reach at a mean KL.
 
         It is min over beta of max (W - beta KL) + beta kl. Where some prompt jumps between two
         optima at the critical beta, the budget falls between the two sides and W is the value of
-        the concave hull.
+        the concave hull. A budget beyond all mass on the top scores is an error, or with
+        ``saturated`` is given that policy.
         """
         if kl == 0.0:
             return np.inf, 0.5
         top = self.laws.mass[self.laws.offsets[1:] - 1]
-        limit = -float(np.mean(np.log(top)))
+        limit = abs(float(np.mean(np.log(top))))
         if kl >= limit * (1.0 - 1e-12):
+            if saturated:
+                return 0.0, self._all_on_top()
             raise OutOfReachError(
                 f"kl = {plain_number(kl)} nats is out of reach of these scores: all mass on every "
                 f"prompt's top score spends {limit:.12g} nats on average; give less.",
@@ -186,6 +198,14 @@ class PromptOptima:
             low -= 3.0
         while excess(high) < 0.0:
             high += 3.0
+            if high > 690.0:
+                if saturated:
+                    return 0.0, self._all_on_top()
+                raise OutOfReachError(
+                    f"kl = {plain_number(kl)} nats: the optimum under {self.procedure.name} needs "
+                    f"a beta below 1e-299 on these scores; give less, or a smaller N.",
+                    limit,
+                )
         log_k = float(brentq(excess, low, high, xtol=1e-13, rtol=1e-14))
         ratio = self.at(float(np.exp(log_k)))
         beta = float(np.exp(-log_k))

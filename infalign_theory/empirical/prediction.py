@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,11 @@ def predict(
 
 
 def _several(given: Any, kinds: tuple[type, ...], name: str) -> list[Any]:
-    items = [given] if isinstance(given, kinds) else list(given)
+    if isinstance(given, kinds):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise InputError(f"{name} = {given!r} is not one; give a {name} or a list of them.")
+    items = list(given)
     if not items:
         raise InputError(f"no {name} given; name at least one.")
     return items
@@ -161,7 +165,7 @@ def _row(
 ) -> PredictedRow:
     won = optima.laws.win_rates(tilt.log_ratio, optima.procedure)
     mean = float(np.mean(won))
-    top = (best or optima.win_rates_at_kl(tilt.kl))[1]
+    top = (best or optima.win_rates_at_kl(tilt.kl, saturated=True))[1]
     beta = 1.0 / tilt.k if tilt.k > 0.0 else float("inf")
     return PredictedRow(
         transform.name, optima.procedure.name, beta, tilt.kl, mean, interval(won), top,

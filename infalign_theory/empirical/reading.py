@@ -5,6 +5,10 @@ DuckDB reads, checks, groups and sorts; what leaves this module are flat arrays.
 
 from __future__ import annotations
 
+import csv
+import glob
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +22,15 @@ from infalign_theory.types import Array, IntArray
 if TYPE_CHECKING:
     import duckdb
 
-_READERS = {
-    ".csv": "read_csv(?, all_varchar = true, header = true)",
-    ".jsonl": "read_json(?, format = 'newline_delimited')",
-    ".ndjson": "read_json(?, format = 'newline_delimited')",
-    ".parquet": "read_parquet(?)",
-}
-_ALLOWED_FILES = "a .csv, .jsonl, .ndjson or .parquet file"
+# every value arrives as text, so that no guess from the first rows decides what the later ones are
+_CSV = (
+    "read_csv(?, all_varchar = true, header = true, delim = ',', quote = '\"', escape = '\"', "
+    "hive_partitioning = false)"
+)
+_JSON = "read_json(?, format = 'newline_delimited', hive_partitioning = false, columns = {columns})"
+_PARQUET = "read_parquet(?, hive_partitioning = false)"
+_KINDS = {".csv": _CSV, ".jsonl": _JSON, ".ndjson": _JSON, ".parquet": _PARQUET}
+_ALLOWED_FILES = "a .csv, .jsonl, .ndjson or .parquet file, a folder or a pattern of them"
 
 
 @dataclass(frozen=True)
@@ -77,18 +83,16 @@ def read_scores(
     """
     import duckdb
 
+    wanted = {"prompt": prompt, "reward": reward} | ({"policy": policy} if policy else {})
+    if base is not None and policy is None:
+        raise InputError(f"base = {base!r} needs the column that names policies; give policy=.")
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     try:
-        _load(connection, scores)
-        columns = [row[0] for row in connection.execute("DESCRIBE source").fetchall()]
-        wanted = [prompt, reward] + ([policy] if policy is not None else [])
-        for name in wanted:
-            if name not in columns:
-                raise InputError(
-                    f"column {name!r} is not in the scores; there are: {', '.join(columns)}. "
-                    "Name columns with prompt=, reward= and policy= (--prompt, --reward, --policy)."
-                )
-        _select(connection, prompt, reward, policy, base)
+        connection.execute(
+            "CREATE TEMP TABLE source (prompt VARCHAR, reward VARCHAR, policy VARCHAR)"
+        )
+        _load(connection, scores, wanted)
+        _select(connection, policy, base)
         _refuse_bad_rewards(connection, reward)
         return _grouped(connection)
     except duckdb.Error as error:
@@ -98,38 +102,134 @@ def read_scores(
         connection.close()
 
 
-def _load(connection: duckdb.DuckDBPyConnection, scores: Any) -> None:
-    """Make a table ``source`` of whatever was given."""
+def _load(connection: duckdb.DuckDBPyConnection, scores: Any, wanted: dict[str, str]) -> None:
+    """Fill the table ``source`` from whatever was given."""
     if isinstance(scores, (str, Path)):
         scores = [scores]
-    if isinstance(scores, Sequence):
-        if not scores:
-            raise InputError("no score files given; name at least one.")
-        for number, name in enumerate(scores):
-            path = _checked(name)
-            reader = _READERS[path.suffix.lower()]
-            verb = "CREATE TEMP TABLE source AS" if number == 0 else "INSERT INTO source BY NAME"
-            connection.execute(f"{verb} SELECT * FROM {reader}", [str(path)])
+    if not isinstance(scores, Sequence):
+        _load_table(connection, scores, wanted)
         return
+    if isinstance(scores, bytes) or not scores:
+        raise InputError(f"scores = {scores!r:.60} names no file; give {_ALLOWED_FILES}.")
+    for path in [path for name in scores for path in _expanded(name)]:
+        kind = _KINDS[path.suffix.lower()]
+        # a path is meant literally: brackets keep DuckDB from reading it as a pattern
+        literal = re.sub(r"([*?\[])", r"[\1]", str(path))
+        if kind is _JSON:
+            listed = ", ".join(f"{_text(name)}: 'JSON'" for name in wanted.values())
+            reader = kind.format(columns="{" + listed + "}")
+            _check_columns(_json_keys(path), wanted, str(path))
+            values = {role: _json_value(role, name) for role, name in wanted.items()}
+        else:
+            reader = kind
+            if kind is _CSV:
+                _check_columns(_csv_header(path), wanted, str(path))
+            else:
+                rows = connection.execute(f"DESCRIBE SELECT * FROM {reader}", [literal]).fetchall()
+                _check_columns([row[0] for row in rows], wanted, str(path))
+            values = {role: f"CAST({_quoted(name)} AS VARCHAR)" for role, name in wanted.items()}
+        _insert(connection, values, reader, [literal])
+
+
+def _load_table(connection: duckdb.DuckDBPyConnection, table: Any, wanted: dict[str, str]) -> None:
     try:
-        connection.register("given", scores)
+        connection.register("given", table)
+        described = connection.execute("DESCRIBE given").fetchall()
     except Exception:
         raise InputError(
-            f"scores of type {type(scores).__name__} cannot be read; give {_ALLOWED_FILES}, a "
+            f"scores of type {type(table).__name__} cannot be read; give {_ALLOWED_FILES}, a "
             "list of them, or a pandas, Polars or Arrow table."
         ) from None
-    connection.execute("CREATE TEMP TABLE source AS SELECT * FROM given")
+    _check_columns([str(name) for name in getattr(table, "columns", [])] or
+                   [row[0] for row in described], wanted, "the table")  # fmt: skip
+    kinds = {row[0]: row[1] for row in described}
+    if kinds.get(wanted["reward"]) == "BOOLEAN":
+        raise InputError(
+            f"column {wanted['reward']!r} holds truth values; rewards are numbers: convert them."
+        )
+    values = {role: f"CAST({_quoted(name)} AS VARCHAR)" for role, name in wanted.items()}
+    _insert(connection, values, "given", [])
 
 
-def _checked(name: Any) -> Path:
-    path = Path(name)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; give {_ALLOWED_FILES}.")
-    if not path.is_file() or path.suffix.lower() not in _READERS:
-        raise InputError(f"{path}: not a score file; give {_ALLOWED_FILES}.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty; it must hold a row a sample.")
-    return path
+def _insert(
+    connection: duckdb.DuckDBPyConnection, values: dict[str, str], reader: str, given: list[str]
+) -> None:
+    policy = values.get("policy", "NULL")
+    connection.execute(
+        f"INSERT INTO source SELECT {values['prompt']}, {values['reward']}, {policy} FROM {reader}",
+        given,
+    )
+
+
+def _json_value(role: str, name: str) -> str:
+    """A JSON value as text; what is no number in the reward column keeps its quotes or letters."""
+    column = _quoted(name)
+    if role == "reward":
+        return (
+            f"CASE WHEN json_type({column}) = 'NULL' THEN NULL ELSE CAST({column} AS VARCHAR) END"
+        )
+    return f"{column} ->> '$'"
+
+
+def _json_keys(path: Path) -> list[str]:
+    """Keys of the first object of a JSON lines file."""
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            first = next((line for line in lines if line.strip()), "")
+        given = json.loads(first, object_pairs_hook=lambda pairs: [key for key, _ in pairs])
+    except (ValueError, UnicodeDecodeError):
+        given = None
+    if not isinstance(given, list) or not all(isinstance(key, str) for key in given):
+        raise InputError(f"{path}: the first line is not a JSON object; give a row a sample.")
+    return given
+
+
+def _csv_header(path: Path) -> list[str]:
+    """Column names of a CSV file."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            return next(csv.reader(lines), [])
+    except (ValueError, UnicodeDecodeError, csv.Error):
+        raise InputError(f"{path} is not readable text; give a CSV file in UTF-8.") from None
+
+
+def _check_columns(columns: Sequence[str], wanted: dict[str, str], where: str) -> None:
+    for name in wanted.values():
+        alike = [column for column in columns if column.lower() == name.lower()]
+        if name not in columns:
+            raise InputError(
+                f"column {name!r} is not in {where}; there are: {', '.join(columns) or 'none'}. "
+                "Name columns with prompt=, reward= and policy= (--prompt, --reward, --policy)."
+            )
+        if len(alike) > 1:
+            raise InputError(
+                f"columns {_some(alike)} of {where} differ only in case or not at all; rename "
+                "them so that one can be told from the other."
+            )
+
+
+def _expanded(name: Any) -> list[Path]:
+    """The files that a path, a folder or a pattern stands for."""
+    try:
+        path = Path(name)
+        if path.is_dir():
+            found = sorted(f for f in path.iterdir() if f.suffix.lower() in _KINDS)
+        elif path.exists() or not glob.has_magic(str(path)):
+            found = [path]
+        else:
+            found = [Path(f) for f in sorted(glob.glob(str(path), recursive=True))]
+        missing = [f for f in found if not f.exists()]
+    except (TypeError, ValueError, OSError):
+        raise InputError(f"{name!r:.60} is not a path; give {_ALLOWED_FILES}.") from None
+    if missing or not found:
+        what = "holds no score file" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}; give {_ALLOWED_FILES}.")
+    for file in found:
+        if not file.is_file() or file.suffix.lower() not in _KINDS:
+            raise InputError(f"{file}: not a score file; give {_ALLOWED_FILES}.")
+        if file.stat().st_size == 0:
+            raise InputError(f"{file} is empty; it must hold a row a sample.")
+    return found
 
 
 def _quoted(name: str) -> str:
@@ -137,22 +237,17 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _select(
-    connection: duckdb.DuckDBPyConnection,
-    prompt: str,
-    reward: str,
-    policy: str | None,
-    base: str | None,
-) -> None:
+def _text(value: str) -> str:
+    """A string as an SQL literal, whatever it contains."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _select(connection: duckdb.DuckDBPyConnection, policy: str | None, base: str | None) -> None:
+    """Keep the rows of one policy in a table ``chosen``."""
     condition, values = "", []
     if policy is not None:
-        column = f"CAST({_quoted(policy)} AS VARCHAR)"
-        names = [
-            r[0]
-            for r in connection.execute(
-                f"SELECT DISTINCT {column} FROM source ORDER BY 1"
-            ).fetchall()
-        ]
+        rows = connection.execute("SELECT DISTINCT policy FROM source ORDER BY 1").fetchall()
+        names = [row[0] for row in rows]
         if base is None and len(names) > 1:
             raise InputError(
                 f"column {policy!r} holds {len(names)} policies ({_some(names)}); say which is the "
@@ -163,13 +258,10 @@ def _select(
                 f"policy {base!r} is not in column {policy!r}, which holds {_some(names)}."
             )
         if base is not None:
-            condition, values = f" WHERE {column} = ?", [base]
-    elif base is not None:
-        raise InputError(f"base = {base!r} needs the column that names policies; give policy=.")
+            condition, values = " WHERE policy = ?", [base]
     connection.execute(
-        f"CREATE TEMP TABLE chosen AS SELECT CAST({_quoted(prompt)} AS VARCHAR) AS prompt, "
-        f"CAST({_quoted(reward)} AS VARCHAR) AS given, "
-        f"TRY_CAST({_quoted(reward)} AS DOUBLE) AS reward FROM source{condition}",
+        "CREATE TEMP TABLE chosen AS SELECT prompt, reward AS given, "
+        f"TRY_CAST(reward AS DOUBLE) AS reward FROM source{condition}",
         values,
     )
 

@@ -30,11 +30,13 @@ FOLLOWED = "damped iteration from the base"
 
 def mismatch() -> Drawing:
     """Heat maps of the win rate lost by training for one N and deploying at another."""
-    table = Table(("procedure", "trained_n", "deployed_n", "kl", "win_rate", "optimal", "regret"))
+    table = Table(
+        ("panel", "procedure", "trained_n", "deployed_n", "kl", "win_rate", "optimal", "regret")
+    )
     figure = canvas(4.6, f"The cost of training for the wrong N, at KL = {BUDGET:g} nats")
     left, width, height = 0.075, 0.36, 0.68
     for column, (kind, title) in enumerate((("bon", "Best-of-N"), ("won", "Worst-of-N"))):
-        regret = _regrets(kind, table)
+        regret = _regrets(kind, title, table)
         ax = figure.add_axes((left + column * (width + 0.09), 0.14, width, height))
         image = _heat_map(ax, regret, title)
     bar = figure.colorbar(image, cax=figure.add_axes((0.925, 0.14, 0.018, height)))
@@ -42,7 +44,7 @@ def mismatch() -> Drawing:
     return Drawing(figure, {"": table})
 
 
-def _regrets(kind: str, table: Table) -> Array:
+def _regrets(kind: str, title: str, table: Table) -> Array:
     regret = np.empty((len(SIZES), len(SIZES)))
     for j, deployed in enumerate(SIZES):
         procedure = f"{kind}:{deployed}"
@@ -51,7 +53,7 @@ def _regrets(kind: str, table: Table) -> Array:
             policy = frontier(f"{OPTIMAL_FOR}{kind}:{trained}", procedure, kl=[BUDGET])
             won = float(policy.win_rate[0])
             regret[i, j] = best - won
-            table.rows.append((kind, trained, deployed, BUDGET, won, best, best - won))
+            table.rows.append((title, kind, trained, deployed, BUDGET, won, best, best - won))
     return regret
 
 
@@ -77,7 +79,7 @@ def phase_transition() -> Drawing:
     branches = _branches(problem)
     betas = np.geomspace(*BETAS, 25)
     followed = [_iterated(problem, float(beta)) for beta in betas]
-    table = Table(("branch", "beta", "top_mass", "kl", "win_rate", "objective"))
+    table = Table(("panel", "branch", "beta", "top_mass", "kl", "win_rate", "objective"))
     figure = canvas(
         4.9, f"Two rewards, Worst-of-{N}: the optimum jumps, a damped iteration does not"
     )
@@ -116,6 +118,8 @@ def _branches(problem: DiscreteProblem) -> dict[str, list[list[Solution]]]:
     curve = []
     for x in logits:
         solution = problem.at_top_mass(float(x), near)
+        if solution is None:
+            break
         near = float(np.log(solution.policy.tilt.k))
         curve.append(solution)
     out: dict[str, list[list[Solution]]] = {BEST: [], OTHER: [], SADDLE: []}
@@ -150,6 +154,6 @@ def _tops(solutions: list[Solution]) -> list[float]:
     return [float(s.policy.probs[-1]) for s in solutions]
 
 
-def _row(name: str, s: Solution) -> tuple[str, float, float, float, float, float]:
+def _row(name: str, s: Solution) -> tuple[str, str, float, float, float, float, float]:
     top = float(s.policy.probs[-1])
-    return name, s.policy.beta, top, s.kl, s.win_rate, s.objective
+    return "both", name, s.policy.beta, top, s.kl, s.win_rate, s.objective

@@ -22,6 +22,8 @@ from infalign_theory.kernels.terms import evaluate, integer_power, single_power
 from infalign_theory.types import Array, IntArray
 
 SCAN_STEP = 0.1
+MAP_STEPS = 300
+MOST_STARTS = 64
 SATURATED = 700.0  # a top atom with 1 - mass < exp(-700) holds everything
 
 
@@ -119,6 +121,50 @@ def _touching_point(
 
 
 @kernel
+def _climb(kept: int, k: float, p: Array, half_b: Array, slope: Array, mass: Array) -> float:
+    """Logit of the top mass where the fixed-point map ends from the base's best ``kept`` atoms.
+
+    For a concave g the win rate is convex in the policy and the undamped map only climbs.
+    """
+    total = np.sum(p[:kept])
+    for i in range(p.size):
+        mass[i] = p[i] / total if i < kept else 0.0
+    for _ in range(MAP_STEPS):
+        above, ratio, total = mass[0], 0.0, p[0]
+        previous = mass[0]
+        mass[0] = p[0]
+        for i in range(1, p.size):
+            ratio -= k * half_b[i - 1] * evaluate(max(1.0 - above, 0.0), min(above, 1.0), slope)
+            above += mass[i]
+            mass[i] = p[i] * np.exp(ratio)
+            total += mass[i]
+        change = abs(previous - mass[0] / total)
+        for i in range(p.size):
+            mass[i] /= total
+        if change <= 1e-14 * previous:
+            break
+    return float(np.log(mass[0]) - np.log(max(np.sum(mass[1:]), 1e-300)))
+
+
+@kernel
+def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
+    """Where the map ends from several truncated bases: maxima that a scan could step over."""
+    starts = min(p.size, MOST_STARTS if p.size <= 500 else MOST_STARTS // 4)
+    found = np.empty(starts)
+    mass = np.empty(p.size)
+    for s in range(starts):
+        kept = 1 + int(round(s * (p.size - 1) / max(starts - 1, 1)))
+        found[s] = _climb(kept, k, p, half_b, slope, mass)
+    found = np.sort(found)
+    last = 0
+    for s in range(1, starts):
+        if found[s] - found[last] > 1e-9 * max(1.0, abs(found[s])):
+            last += 1
+            found[last] = found[s]
+    return found[: last + 1].copy()
+
+
+@kernel
 def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> tuple[Array, Array]:
     """Every x at which the march closes, with the direction of the crossing.
 
@@ -126,17 +172,31 @@ def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> 
     not. ``unique`` says that the problem is concave: then one bracket holds the one root.
     """
     work = np.empty(p.size)
-    low_end = np.log(p[0]) - np.log1p(-p[0])
+    # not 1 - p[0]: a top atom may round to 1
+    low_end = np.log(p[0]) - np.log(np.sum(p[1:]))
     high_end = max(SATURATED, low_end + 1.0)
     # from x = 40 on the rest no longer feels its own mass, and the mismatch is linear in x
     scanned = max(min(high_end, 40.0), low_end + 1.0)
     count = 1 if unique else int((scanned - low_end) / SCAN_STEP) + 2
-    xs = np.empty(count + 2)
-    values = np.empty(count + 2)
+    stable = np.empty(0) if unique else _climbed(k, p, half_b, slope)
+    xs = np.empty(count + 2 + 2 * stable.size)
     for i in range(count + 1):
         xs[i] = low_end + (scanned - low_end) * i / count
     xs[count + 1] = high_end
-    for i in range(count + 2):
+    used = count + 2
+    for x in stable:
+        for exponent in range(-11, -1):
+            side = 10.0**exponent * max(1.0, abs(x))
+            low, high = x - side, x + side
+            below = descend(low, k, p, half_b, slope, work)
+            if low > low_end and below < 0.0 and descend(high, k, p, half_b, slope, work) > 0.0:
+                xs[used], xs[used + 1] = low, high
+                used += 2
+                break
+    xs = np.sort(xs[:used])
+    count = used - 2
+    values = np.empty(used)
+    for i in range(used):
         values[i] = descend(xs[i], k, p, half_b, slope, work)
     # at the low end every ratio is at most 1: rounding must not hide the first crossing
     values[0] = min(values[0], -1e-300)

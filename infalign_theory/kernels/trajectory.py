@@ -91,8 +91,8 @@ def solve_panel(
     x: Array,
     weights: Array,
     from_left: Array,
-) -> tuple[Array, Array]:
-    """Nodes of (h, gain, loss, KL) on one panel of kappa, and the state at its end."""
+) -> tuple[Array, Array, bool]:
+    """Nodes of (h, gain, loss, KL) on a panel of kappa, the state at its end, and success."""
     nodes = x.size
     out = np.empty((4, nodes))
     for i in range(4):
@@ -101,9 +101,11 @@ def solve_panel(
     rate = np.empty(nodes)
     end = np.empty(4)
 
+    settled = True
     for which in range(3):
         previous = np.inf
-        for _ in range(100):
+        change = np.inf
+        for _ in range(60):
             for j in range(nodes):
                 h = out[0, j]
                 if which == 0:
@@ -118,45 +120,67 @@ def solve_panel(
             if change == 0.0 or (change <= 1e-15 and change >= previous / 2.0):
                 break
             previous = change
+        settled = settled and change <= 1e-13
         end[which] = state[which] + half * np.sum(weights * rate)
 
     for j in range(nodes):
         rate[j] = k[j] * win_rate_slope(out[:, j], sign, n, m)
     _advance(rate, half, state[3], from_left, out[3])
     end[3] = state[3] + half * np.sum(weights * rate)
-    return out, end
+    return out, end, settled
+
+
+@kernel
+def _unresolved(nodes: Array, analysis: Array) -> float:
+    """Size of the last Legendre terms of h and of the loss, relative to the functions."""
+    worst = 0.0
+    for row in (0, 2):
+        tail, size = 0.0, 0.0
+        for j in range(nodes.shape[1]):
+            size = max(size, abs(nodes[row, j]))
+        for degree in range(analysis.shape[0] - 2, analysis.shape[0]):
+            term = 0.0
+            for j in range(nodes.shape[1]):
+                term += analysis[degree, j] * nodes[row, j]
+            tail += abs(term)
+        # an absolute scale of one for h: its exponential is what enters
+        worst = max(worst, tail / max(size, 1.0 if row == 0 else 1e-290))
+    return worst
 
 
 @kernel
 def march(
-    first: float,
-    width: float,
-    panels: int,
-    kl_stop: float,
-    sign: float,
-    n: float,
-    m: float,
-    x: Array,
-    weights: Array,
-    from_left: Array,
-) -> tuple[Array, Array]:
-    """Solve panel after panel from kappa = first until their number or kl_stop is reached.
+    first: float, last: float, width: float, kl_stop: float, sign: float, n: float, m: float,
+    x: Array, weights: Array, from_left: Array, analysis: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Solve panel after panel from kappa = first until kappa = last or KL = kl_stop.
 
-    Returns node values (panels, 4, nodes) and edge states (panels + 1, 4).
+    Panels are at most ``width`` wide; one that does not settle or is not resolved is halved.
+    Returns edges of kappa (panels + 1,), node values (panels, 4, nodes) and edge states
+    (panels + 1, 4); it stops short of ``last`` where no panel settles.
     """
-    nodes = np.empty((panels, 4, x.size))
-    edges = np.empty((panels + 1, 4))
+    capacity = int((last - first) / width) + 4096
+    kappa = np.empty(capacity + 1)
+    nodes = np.empty((capacity, 4, x.size))
+    edges = np.empty((capacity + 1, 4))
+    kappa[0] = first
     edges[0] = start_values(first, sign, n, m)
-    done = 0
-    for p in range(panels):
-        left = first + p * width
-        nodes[p], edges[p + 1] = solve_panel(
-            left, width / 2.0, edges[p], sign, n, m, x, weights, from_left
+    done, step = 0, width
+    while done < capacity and kappa[done] < last and edges[done, 3] < kl_stop:
+        left = kappa[done]
+        right = last if last - left <= 1.000001 * step else left + step
+        solved, end, settled = solve_panel(
+            left, (right - left) / 2.0, edges[done], sign, n, m, x, weights, from_left
         )
-        done = p + 1
-        if edges[p + 1, 3] >= kl_stop:
+        if settled and _unresolved(solved, analysis) < 1e-14:
+            kappa[done + 1], nodes[done], edges[done + 1] = right, solved, end
+            done += 1
+            step = min(2.0 * step, width)
+        elif step < 1e-9 * width:
             break
-    return nodes[:done].copy(), edges[: done + 1].copy()
+        else:
+            step = step / 2.0
+    return kappa[: done + 1].copy(), nodes[:done].copy(), edges[: done + 1].copy()
 
 
 @kernel
@@ -181,7 +205,7 @@ def along_trajectory(
     force: Array,
     speed_after: Array,
     force_edge: Array,
-    half: float,
+    half: Array,
     from_end: bool,
     tail_rate: float,
     tail_force: float,
@@ -195,8 +219,8 @@ def along_trajectory(
     force decays like exp(kappa) from tail_force.
     """
     panels = speed.shape[0]
-    total = speed_after[0] + half * 2.0 * speed[0, 0]
-    whole_force = force_edge[0] + half * 2.0 * force[0, 0] if from_end else 0.0
+    total = speed_after[0] + half[0] * 2.0 * speed[0, 0]
+    whole_force = force_edge[0] + half[0] * 2.0 * force[0, 0] if from_end else 0.0
     out = np.empty(target.size)
     for i in range(target.size):
         goal = target[i]
@@ -212,7 +236,7 @@ def along_trajectory(
             else:
                 high = middle - 1
         p = low
-        want = (goal - speed_after[p]) / half
+        want = (goal - speed_after[p]) / half[p]
         t_low, t_high = -1.0, 1.0
         t = 1.0 - want / speed[p, 0]
         t = min(max(t, -1.0), 1.0)
@@ -231,5 +255,5 @@ def along_trajectory(
                 break
             t = new
         _, piece = _legendre_integral(force[p], t)
-        out[i] = force_edge[p] + half * piece if from_end else force_edge[p] - half * piece
+        out[i] = force_edge[p] + half[p] * piece if from_end else force_edge[p] - half[p] * piece
     return out

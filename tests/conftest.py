@@ -1,0 +1,24 @@
+"""What every test file shares: a repeatable Hypothesis and one way to say 'this is refused'."""
+
+import pytest
+from hypothesis import settings
+
+from infalign_theory.errors import InfalignError
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def refused():
+    """Call, and check that it raises InfalignError with each of the texts in its message."""
+
+    def check(call, *texts, kind=InfalignError):
+        with pytest.raises(kind) as caught:
+            call()
+        message = str(caught.value)
+        for text in texts:
+            assert str(text) in message
+        return caught.value
+
+    return check

@@ -1,0 +1,491 @@
+"""Every compiled kernel against a plain twin: loops, NumPy, SciPy or mpmath."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mpmath import mp, mpf
+from scipy import integrate, optimize
+
+from infalign_theory.grid import Grid
+from infalign_theory.kernels import descent, panels, segments, shooting, sums, terms, trajectory
+from infalign_theory.procedures import as_procedure
+
+RULE = (panels.X, panels.WEIGHTS, panels.FROM_LEFT)
+
+
+# --------------------------------------------------------------------------------------- panels
+
+
+def on_panels(f, edges):
+    half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
+    return f(middle[:, None] + half[:, None] * panels.X), half
+
+
+def test_the_rule_is_exact_for_polynomials():
+    for degree in range(2 * panels.NODES):
+        exact = 0.0 if degree % 2 else 2 / (degree + 1)
+        assert np.sum(panels.WEIGHTS * panels.X**degree) == pytest.approx(exact, abs=1e-14)
+    for degree in range(panels.NODES):
+        from_left = (panels.X ** (degree + 1) - (-1) ** (degree + 1)) / (degree + 1)
+        from_right = (1 - panels.X ** (degree + 1)) / (degree + 1)
+        assert panels.FROM_LEFT @ panels.X**degree == pytest.approx(from_left, abs=1e-13)
+        assert panels.FROM_RIGHT @ panels.X**degree == pytest.approx(from_right, abs=1e-13)
+        unit = np.eye(panels.NODES)[degree]
+        legendre = np.polynomial.legendre.legval(panels.X, unit)
+        assert panels.ANALYSIS @ legendre == pytest.approx(unit, abs=1e-13)
+
+
+@given(st.integers(1, 9), st.integers(0, 10**6))
+def test_panel_sums_and_running_integrals(count, seed):
+    rng = np.random.default_rng(seed)
+    edges = np.cumsum(rng.uniform(0.05, 0.6, count + 1))
+    values, half = on_panels(lambda s: np.exp(np.sin(3 * s)), edges)
+    masses = panels.panel_sums(values, half, panels.WEIGHTS)
+    assert masses == pytest.approx(half * (values @ panels.WEIGHTS), rel=1e-14)
+
+    below, above, edge_below, edge_above = panels.running_integrals(
+        values, half, panels.WEIGHTS, panels.FROM_LEFT, panels.FROM_RIGHT
+    )
+    assert edge_below == pytest.approx(np.concatenate([[0], np.cumsum(masses)]), rel=1e-13)
+    assert edge_above == pytest.approx(
+        np.concatenate([np.cumsum(masses[::-1])[::-1], [0]]), rel=1e-13
+    )
+    assert below + above == pytest.approx(np.full_like(below, masses.sum()), rel=1e-13)
+    nodes = (edges[1:] + edges[:-1])[:, None] / 2 + half[:, None] * panels.X
+    for p, j in ((0, 0), (count - 1, 7), (count // 2, 15)):
+        exact = integrate.quad(
+            lambda s: np.exp(np.sin(3 * s)), edges[0], nodes[p, j], epsabs=1e-13
+        )[0]
+        assert below[p, j] == pytest.approx(exact, abs=1e-11)
+
+
+def test_running_integrals_keep_small_tails():
+    values, half = on_panels(np.exp, np.linspace(-300.0, 0.0, 301))
+    below, *_ = panels.running_integrals(
+        values, half, panels.WEIGHTS, panels.FROM_LEFT, panels.FROM_RIGHT
+    )
+    nodes = np.linspace(-299.5, -0.5, 300)[:, None] + 0.5 * panels.X
+    assert below == pytest.approx(np.exp(-300.0) * np.expm1(nodes + 300.0), rel=1e-11, abs=0)
+
+
+@pytest.mark.parametrize("weight", [0.0, -3.0, -600.0])
+@pytest.mark.parametrize(
+    "log_ratio",
+    [-800.0, -40.0, -1.0, -0.051, -0.0499, -1e-4, -1e-9, 1e-150, 1e-9, 0.0499, 0.051, 2.0, 90.0],
+)
+def test_entropy_terms(log_ratio, weight):
+    got = panels.entropy_terms(np.array([[log_ratio]]), np.array([[weight]]))
+    with mp.workdps(700):
+        a, w = mpf(log_ratio), mp.exp(mpf(weight))
+        exact = float(w * (a * mp.exp(a) - mp.exp(a) + 1))
+    assert got.shape == (1, 1)
+    # at -600 the rounding of the log weight itself is 6e-14, magnified by 1/a^2
+    allowed = 1e-10 if weight == -600.0 else 1e-12
+    assert float(got[0, 0]) == pytest.approx(exact, rel=allowed, abs=1e-307)
+
+
+def test_entropy_terms_at_the_ends():
+    got = panels.entropy_terms(np.array([-np.inf, 0.0]), np.array([-2.0, 0.0]))
+    assert got[0] == pytest.approx(np.exp(-2.0), rel=1e-15)
+    assert got[1] == 0.0
+    # a large ratio on a weight that underflows by itself
+    huge = panels.entropy_terms(np.array([760.0]), np.array([-750.0]))
+    assert huge[0] == pytest.approx(759.0 * np.exp(10.0), rel=1e-13)
+
+
+@given(st.floats(-30, 30), st.floats(-30, 0))
+def test_entropy_terms_are_never_negative(log_ratio, weight):
+    assert panels.entropy_terms(np.array([log_ratio]), np.array([weight]))[0] >= 0.0
+
+
+# ------------------------------------------------------------------------------- sums, segments
+
+
+@given(st.integers(1, 400), st.floats(0.1, 20), st.integers(0, 10**6))
+def test_cumulative_sums(count, spread, seed):
+    mass = np.random.default_rng(seed).random(count) ** spread + 1e-300
+    mass /= math.fsum(mass)
+    below, above = sums.cumulative_sums(mass)
+    total, edges = math.fsum(mass), range(count + 1)
+    assert below == pytest.approx([math.fsum(mass[:i]) / total for i in edges], rel=1e-15)
+    assert above == pytest.approx([math.fsum(mass[i:]) / total for i in edges], rel=1e-15)
+    assert (below[0], above[0], below[-1], above[-1]) == (0.0, 1.0, 1.0, 0.0)
+
+
+GROUPS = st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=1, max_size=5)
+
+
+@given(GROUPS)
+def test_merged_ties_and_their_running_masses(groups):
+    flat = np.array([float(x) for group in groups for x in sorted(group)])
+    offsets = np.concatenate([[0], np.cumsum([len(g) for g in groups])]).astype(np.intp)
+    mass, ends = segments.merge_ties(flat, offsets)
+    below, above = segments.running_masses(mass, ends)
+    for i, group in enumerate(groups):
+        values, counts = np.unique(group, return_counts=True)
+        assert ends[i + 1] - ends[i] == values.size
+        assert mass[ends[i] : ends[i + 1]] == pytest.approx(counts / len(group), rel=1e-15)
+        part = slice(ends[i] + i, ends[i + 1] + i + 1)
+        steps = np.concatenate([[0], np.cumsum(counts)]) / len(group)
+        assert below[part] == pytest.approx(steps, abs=1e-15)
+        assert above[part] == pytest.approx(1 - steps, abs=1e-15)
+
+
+# ---------------------------------------------------------------------------------------- terms
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(-3, 3),
+            st.floats(0, 9),
+            st.floats(0, 9),
+            st.floats(0, 5),
+            st.sampled_from([1, -1]),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    st.floats(0.001, 0.999),
+)
+def test_sums_of_terms(rows, p):
+    table = np.array([[float(x) for x in row] for row in rows])
+    with mp.workdps(40):
+        x, y = mpf(p), 1 - mpf(p)
+        parts = [
+            s * mp.exp(mpf(w) - mpf(c) * y) * x ** mpf(a) * y ** mpf(b) for w, a, b, c, s in rows
+        ]
+    exact, size = float(sum(parts)), float(sum(abs(part) for part in parts))
+    assert terms.evaluate(p, 1 - p, table) == pytest.approx(exact, abs=1e-13 * size)
+
+
+def test_tables_of_series():
+    """Each half of p has its own panels, from either end."""
+    edges = [0.0, 0.01, 0.2, 0.5]
+    rows = []
+    for side in (0.0, 1.0):
+        for low, high in itertools.pairwise(edges):
+            x = (low + high) / 2 + (high - low) / 2 * panels.X
+            p = x if side == 0.0 else 1 - x
+            rows.append([side, low, high, *(panels.ANALYSIS @ np.exp(np.sin(4 * p)))])
+    table = np.array(rows)
+    for p in (0.0, 0.005, 0.01, 0.1, 0.3, 0.499, 0.5, 0.6, 0.9, 0.995, 1.0):
+        assert terms.evaluate(p, 1 - p, table) == pytest.approx(np.exp(np.sin(4 * p)), rel=1e-12)
+
+
+@pytest.mark.parametrize("x", [0.0, 1e-300, 0.3, 0.999, 1.0])
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 32, 999, 10**6])
+def test_whole_powers(x, n):
+    with mp.workdps(40):
+        exact = float(mpf(x) ** n)
+    # binary powers round once a factor
+    assert terms.integer_power(x, n) == pytest.approx(exact, rel=2e-16 * (n + 4), abs=1e-320)
+
+
+@pytest.mark.parametrize(
+    ("text", "single"),
+    [("standard", True), ("bon:7", True), ("won:7", True), ("mix:0.5*bon:4+0.5*won:4", False)],
+)
+def test_which_slopes_are_a_single_whole_power(text, single):
+    assert bool(terms.single_power(as_procedure(text).slope_terms)) is single
+
+
+# ------------------------------------------------------------------------------------- shooting
+
+
+def plain_descend(x, k, p, b, slope):
+    """The recursion of 2.2 from the top atom down, as written there."""
+    top = 1 / (1 + np.exp(-x))
+    ratio = [top / p[0]]
+    held = top
+    for i in range(1, len(p)):
+        ratio.append(ratio[-1] * np.exp(-k * slope(1 - held) * (b[i - 1] + b[i]) / 2))
+        held += p[i] * ratio[-1]
+    return np.log((held - top) / (1 - top)), np.log(ratio)
+
+
+def problem(seed, count, procedure):
+    """Masses, their procedure's masses, half sums and g' from the top down."""
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet(np.ones(count))
+    g = as_procedure(procedure)
+    edges = np.concatenate([[0.0], np.cumsum(p[::-1])])[::-1]
+    edges[0] = 1.0
+    value = g.cdf(edges, 1 - edges)[0]
+    b = value[:-1] - value[1:]
+    return p, b, (b[:-1] + b[1:]) / 2, g
+
+
+@pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4", "bon:32"])
+@pytest.mark.parametrize("seed", range(4))
+def test_descend(procedure, seed):
+    p, b, half_b, g = problem(seed, 5, procedure)
+    ratio = np.empty(5)
+    for x in (-3.0, -0.4, 0.5):
+        for k in (0.1, 2.0):
+            miss = shooting.descend(x, k, p, half_b, g.slope_terms, ratio)
+
+            def slope(q):
+                q = max(q, 0.0)
+                return float(g.pdf(np.array(q), np.array(1 - q)))
+
+            if np.exp(x) / (1 + np.exp(x)) < 0.9 and miss < 0:  # the plain loop stays below 1
+                exact, log_ratio = plain_descend(x, k, p, b, slope)
+                assert miss == pytest.approx(exact, abs=1e-11)
+                assert ratio == pytest.approx(log_ratio, abs=1e-11)
+
+
+@pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4", "won:16"])
+@pytest.mark.parametrize("k", [0.3, 3.0, 8.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_all_roots_against_a_fine_scan(procedure, k, seed):
+    p, _, half_b, g = problem(seed, 4, procedure)
+    work = np.empty(4)
+
+    def miss(x):
+        return shooting.descend(x, k, p, half_b, g.slope_terms, work)
+
+    roots, directions = shooting.all_roots(k, p, half_b, g.slope_terms, False)
+    low = np.log(p[0]) - np.log1p(-p[0])
+    xs = np.linspace(low + 1e-9, 40.0, 6001)
+    values = np.array([miss(x) for x in xs])
+    found = [
+        optimize.brentq(miss, xs[i], xs[i + 1], xtol=1e-14)
+        for i in np.flatnonzero(np.sign(values[:-1]) * np.sign(values[1:]) < 0)
+    ]
+    assert sorted(roots[roots < 40.0]) == pytest.approx(found, abs=1e-8)
+    assert (np.sort(roots)[::2].size - roots.size // 2) in (0, 1)
+    assert directions[np.argsort(roots)][0] == 1.0
+    if g.curvature > 0:
+        unique, _ = shooting.all_roots(k, p, half_b, g.slope_terms, True)
+        assert unique == pytest.approx(roots, abs=1e-9)
+        assert roots.size == 1
+
+
+def test_two_solutions_of_worst_of_16():
+    """2.4: two atoms, top mass 0.3, N = 16, beta = 0.2 has S = 0.3 and S near 1."""
+    g = as_procedure("won:16")
+    p = np.array([0.3, 0.7])
+    value = g.cdf(np.array([1.0, 0.7, 0.0]), np.array([0.0, 0.3, 1.0]))[0]
+    b = value[:-1] - value[1:]
+    roots, directions = shooting.all_roots(5.0, p, (b[:-1] + b[1:]) / 2, g.slope_terms, False)
+    tops = np.sort(1 / (1 + np.exp(-roots[directions > 0])))
+    assert tops[0] == pytest.approx(0.3, abs=1e-3)
+    assert tops[-1] > 0.99
+    assert (directions < 0).sum() == 1
+
+
+@pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4", "bon:32"])
+@pytest.mark.parametrize("seed", range(3))
+def test_win_rate_and_kl_of_atoms(procedure, seed):
+    p, b, _, g = problem(seed, 6, procedure)
+    log_ratio = np.random.default_rng(seed + 50).normal(size=6)
+    won, kl = shooting.win_rate_of(p, log_ratio, b, g.value_terms)
+    q = p * np.exp(log_ratio)
+    q /= q.sum()
+    f = np.minimum(np.concatenate([[0.0], np.cumsum(q[::-1])]), 1.0)
+    values = g.cdf(f, 1 - f)[0]
+    exact = sum(b[::-1] * (1 - (values[1:] + values[:-1]) / 2))
+    assert won == pytest.approx(exact, abs=1e-12)
+    assert kl == pytest.approx(np.sum(q * np.log(q / p)), abs=1e-13)
+
+
+@pytest.mark.parametrize("procedure", ["bon:4", "won:4", "won:16"])
+@pytest.mark.parametrize("k", [1.0, 5.0])
+def test_the_best_root_of_one_and_of_many(procedure, k):
+    laws = [problem(seed, count, procedure) for seed, count in ((0, 3), (1, 5), (2, 1), (3, 2))]
+    g = laws[0][3]
+    offsets = np.concatenate([[0], np.cumsum([law[0].size for law in laws])]).astype(np.intp)
+    masses = np.concatenate([law[0] for law in laws])
+    b = np.concatenate([law[1] for law in laws])
+    half_b = np.concatenate([np.append(law[2], 0.0) for law in laws])
+    got = shooting.best_roots(
+        k, masses, b, half_b, offsets, g.slope_terms, g.value_terms, g.curvature > 0
+    )
+    for i, (p, weights, halves, _) in enumerate(laws):
+        part = got[offsets[i] : offsets[i + 1]]
+        if p.size == 1:
+            assert part.tolist() == [0.0]
+            continue
+        one = np.empty(p.size)
+        shooting.best_root(
+            k, p, weights, np.append(halves, 0.0), g.slope_terms, g.value_terms,
+            g.curvature > 0, one,
+        )  # fmt: skip
+        assert part == pytest.approx(one, abs=1e-13)
+        won, kl = shooting.win_rate_of(p, one, weights, g.value_terms)
+        # no policy near or far does better
+        rng = np.random.default_rng(i)
+        for size in (1e-3, 0.3, 3.0):
+            for _ in range(20):
+                other = one + size * rng.normal(size=p.size)
+                w, d = shooting.win_rate_of(p, other, weights, g.value_terms)
+                assert w - d / k <= won - kl / k + 1e-12
+
+
+# ------------------------------------------------------------------------------------ trajectory
+
+
+def by_scipy(sign, n, m, x):
+    """G, G' and I of the module's first equation at x, and (kappa, h, W, KL) from them."""
+
+    def rates(t, y):
+        g, log_slope, _ = y
+        force = sign * n * m * g ** (n - 1) * t ** (m - 1)
+        return [np.exp(log_slope), force, g**n * t ** (m - 1)]
+
+    done = integrate.solve_ivp(
+        rates, (0.0, x), [0.0, 0.0, 0.0], method="DOP853", rtol=1e-13, atol=1e-18
+    )
+    g, log_slope, moment = done.y[:, -1]
+    share = m * moment / (g**n * x**m)
+    won = 1 - share if sign > 0 else share
+    h = np.log(x) + log_slope - np.log(g)
+    return m * np.log(x) + (n - 1) * np.log(g), h, won, h - sign * n * m * moment / g
+
+
+def marched(sign, n, m, kappa, width=0.25):
+    """The kernel's state at one kappa, from where the leading term is exact."""
+    first = np.log(1e-17 * (n + m) / (n * m))
+    kappas, nodes, edges = trajectory.march(
+        first, kappa, width, np.inf, float(sign), float(n), float(m), *RULE, panels.ANALYSIS
+    )
+    assert kappas[-1] == kappa
+    return nodes, edges
+
+
+CASES = [(1, 2, 2, 1.0), (1, 4, 4, 0.9), (1, 4, 4, 0.6), (1, 4, 16, 0.8), (1, 8, 2, 0.7)]
+CASES += [(-1, 2, 2, 1.5), (-1, 4, 4, 1.2), (-1, 4, 4, 3.0), (-1, 2, 8, 1.1), (-1, 8, 2, 1.5)]
+
+
+@pytest.mark.parametrize(("sign", "n", "m", "x"), CASES)
+def test_march_against_scipy(sign, n, m, x):
+    kappa, h, won, kl = by_scipy(sign, n, m, x)
+    nodes, edges = marched(sign, n, m, kappa)
+    start = n / (n + m) if sign > 0 else m / (n + m)
+    assert edges[-1, 0] == pytest.approx(h, abs=1e-9)
+    assert start + edges[-1, 1] == pytest.approx(won, abs=1e-10)
+    assert 1 - edges[-1, 2] == pytest.approx(won, abs=1e-10)
+    assert edges[-1, 3] == pytest.approx(kl, abs=1e-9)
+    assert np.isfinite(nodes).all()
+
+
+def test_march_stops_at_a_budget():
+    first = np.log(1e-17)
+    kappas, nodes, edges = trajectory.march(
+        first, 2000.0, 0.5, 0.7, 1.0, 4.0, 4.0, *RULE, panels.ANALYSIS
+    )
+    assert edges[-2, 3] < 0.7 <= edges[-1, 3]
+    assert len(nodes) == len(edges) - 1 == len(kappas) - 1 < 4000
+
+
+@pytest.mark.parametrize(("sign", "n", "m"), [(1, 4, 4), (-1, 4, 4), (1, 32, 2), (-1, 2, 32)])
+def test_start_values_are_the_leading_term(sign, n, m):
+    """Series of F at small k: F'' = sign n m k F' F^(n-1) u^(m-1), to first order."""
+    for k in (1e-3, 1e-4):
+        h, gain, loss, kl = trajectory.start_values(np.log(k), float(sign), float(n), float(m))
+        _, edges = marched(sign, n, m, np.log(k))
+        exact = edges[-1]
+        order = 50 * n * m * k  # the next term, relatively
+        assert h == pytest.approx(exact[0], rel=order)
+        assert gain == pytest.approx(exact[1], rel=order)
+        assert kl == pytest.approx(exact[3], rel=order)
+        assert gain + loss == pytest.approx((m if sign > 0 else n) / (n + m), abs=1e-15)
+
+
+@pytest.mark.parametrize(("sign", "n", "m"), [(1, 4, 4), (-1, 4, 4), (1, 8, 2), (-1, 2, 8)])
+def test_win_rate_slope_is_a_derivative(sign, n, m):
+    for kappa in (-3.0, 0.0, 2.0):
+        states = [marched(sign, n, m, kappa + d)[1][-1] for d in (-1e-3, 0.0, 1e-3)]
+        numeric = (states[2] - states[0])[1] / 2e-3
+        slope = trajectory.win_rate_slope(states[1], float(sign), float(n), float(m))
+        assert slope == pytest.approx(numeric, rel=1e-5, abs=1e-11)
+        # dKL = k dW
+        numeric = (states[2] - states[0])[3] / 2e-3
+        assert np.exp(kappa) * slope == pytest.approx(numeric, rel=1e-5, abs=1e-11)
+
+
+@pytest.mark.parametrize("from_end", [True, False])
+def test_along_trajectory(from_end):
+    """int force at the point where the remaining integral of speed is given: by quad and brentq."""
+    half, count = 0.4, 5
+    edges = np.arange(count + 1) * 2 * half
+
+    def speed(x):
+        return 1.2 + 0.5 * np.sin(x)
+
+    def force(x):
+        return np.exp(-0.3 * x) * (2 + np.cos(2 * x))
+
+    at_speed, _ = on_panels(speed, edges)
+    at_force, _ = on_panels(force, edges)
+
+    def area(f, a, b):
+        return integrate.quad(f, a, b, epsabs=1e-13)[0]
+
+    speed_after = np.array([area(speed, e, edges[-1]) for e in edges[1:]])
+    before = 0.7
+    if from_end:
+        force_edge = np.array([area(force, e, edges[-1]) for e in edges[1:]])
+    else:
+        force_edge = np.array([before + area(force, edges[0], e) for e in edges[1:]])
+    goals = np.array([0.0, 0.1, 1.0, 2.7, 4.0])
+    got = trajectory.along_trajectory(
+        goals, at_speed @ panels.ANALYSIS.T, at_force @ panels.ANALYSIS.T, speed_after, force_edge,
+        np.full(count, half), from_end, 3.0, before,
+    )  # fmt: skip
+    for goal, value in zip(goals, got, strict=True):
+        x = optimize.brentq(
+            lambda x, g=goal: area(speed, x, edges[-1]) - g, 0, edges[-1], xtol=1e-14
+        )
+        exact = area(force, x, edges[-1]) if from_end else before + area(force, edges[0], x)
+        assert value == pytest.approx(exact, abs=1e-11)
+    # before the first panel the force decays exponentially
+    whole = area(speed, edges[0], edges[-1])
+    beyond = trajectory.along_trajectory(
+        np.array([whole + 0.2]), at_speed @ panels.ANALYSIS.T, at_force @ panels.ANALYSIS.T,
+        speed_after, force_edge, np.full(count, half), from_end, 3.0, before,
+    )[0]  # fmt: skip
+    rest = before * np.exp(-0.2 * 3.0)
+    exact = area(force, edges[0], edges[-1]) + before - rest if from_end else rest
+    assert beyond == pytest.approx(exact, abs=1e-11)
+
+
+# --------------------------------------------------------------------------------------- descent
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("bon:4", "bon:4"), ("won:4", "bon:2"), ("bon:3", "won:3")]
+)
+@pytest.mark.parametrize("k", [0.5, 4.0])
+def test_march_down_against_scipy(ours, theirs, k):
+    """A' = k g'(F) g_ref'(u), F' = exp(A) from u = 1 down, in u itself."""
+    g, g_ref = as_procedure(ours), as_procedure(theirs)
+    top = -0.05  # so that the mass stays below 1
+    grid = Grid(np.linspace(-40.0, 40.0, 321))
+    points = grid.points
+    force = g_ref.pdf(points.u, points.v) * grid.jacobian
+    log_density = np.empty_like(points.u)
+    total = descent.march_down(
+        top, k, grid.half, force, grid.jacobian, g.slope_terms, panels.WEIGHTS, panels.FROM_RIGHT,
+        log_density,
+    )  # fmt: skip
+
+    def rates(v, y):  # v = 1 - u, y = (A, mass above)
+        q = np.clip(y[1], 0.0, 1.0)
+        pull = g.pdf(np.array(1 - q), np.array(q)) * g_ref.pdf(np.array(1 - v), np.array(v))
+        return [-k * float(pull), np.exp(y[0])]
+
+    at = np.sort(points.v[(points.v > 0.02) & (points.v < 0.98)])
+    done = integrate.solve_ivp(
+        rates, (0.0, 1.0), [top, 0.0], method="DOP853", rtol=1e-12, atol=1e-14,
+        t_eval=np.append(at, 1.0), max_step=0.01,
+    )  # fmt: skip
+    assert total == pytest.approx(done.y[1, -1], abs=1e-8)
+    order = np.argsort(points.v.ravel())
+    held = (points.v.ravel()[order] > 0.02) & (points.v.ravel()[order] < 0.98)
+    assert log_density.ravel()[order][held] == pytest.approx(done.y[0, :-1], abs=1e-8)
