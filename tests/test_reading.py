@@ -341,7 +341,7 @@ def test_columns_named_alike_but_for_case_are_refused(tmp_path):
     for suffix in (".csv", ".jsonl"):
         path = write(tmp_path / f"a{suffix}", table, columns)
         for name in ("reward", "Reward"):
-            with pytest.raises(InfalignError, match="'Reward', 'reward'.*rename"):
+            with pytest.raises(InfalignError, match=r"'Reward', 'reward'.*rename"):
                 read_scores(path, reward=name)
 
 
@@ -358,7 +358,7 @@ def test_one_policy_out_of_several(tmp_path):
             read_scores(path, policy="who's", base="'x' OR 1=1")
         with pytest.raises(InfalignError, match="policy="):
             read_scores(path, base="base")
-        with pytest.raises(InfalignError, match="'nope' is not in .*a[.]"):
+        with pytest.raises(InfalignError, match=r"'nope' is not in .*a[.]"):
             read_scores(path, policy="nope", base="base")
 
 

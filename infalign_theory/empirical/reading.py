@@ -174,10 +174,12 @@ def _json_value(role: str, name: str) -> str:
 def _json_keys(path: Path) -> list[str]:
     """Keys of the first object of a JSON lines file."""
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with path.open(encoding="utf-8") as lines:
             first = next((line for line in lines if line.strip()), "")
+        if first.startswith("\ufeff"):
+            raise InputError(f"{path} starts with a byte order mark; save it as UTF-8 without one.")
         given = json.loads(first, object_pairs_hook=lambda pairs: [key for key, _ in pairs])
-    except (ValueError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError):
         given = None
     if not isinstance(given, list) or not all(isinstance(key, str) for key in given):
         raise InputError(f"{path}: the first line is not a JSON object; give a row a sample.")
@@ -198,7 +200,7 @@ def _check_columns(columns: Sequence[str], wanted: dict[str, str], where: str) -
         alike = [column for column in columns if column.lower() == name.lower()]
         if name not in columns:
             raise InputError(
-                f"column {name!r} is not in {where}; there are: {', '.join(columns) or 'none'}. "
+                f"column {name!r} is not in {where}; there are: {_listed(columns)}. "
                 "Name columns with prompt=, reward= and policy= (--prompt, --reward, --policy)."
             )
         if len(alike) > 1:
@@ -206,6 +208,12 @@ def _check_columns(columns: Sequence[str], wanted: dict[str, str], where: str) -
                 f"columns {_some(alike)} of {where} differ only in case or not at all; rename "
                 "them so that one can be told from the other."
             )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    plain = [name if name.isprintable() else ascii(name) for name in columns[:12]]
+    shown = ", ".join(name if len(name) <= 40 else name[:37] + "..." for name in plain)
+    return (shown + (", ..." if len(columns) > 12 else "")) or "none"
 
 
 def _expanded(name: Any) -> list[Path]:
