@@ -169,7 +169,7 @@ class Exponential(Transform):
     t: float
 
     def __post_init__(self) -> None:
-        allowed = f"a non-zero exponent between -{EXPONENT_LIMIT:g} and {EXPONENT_LIMIT:g}"
+        allowed = f"a non-zero exponent of size 1e-100 to {EXPONENT_LIMIT:g}"
         number = real(self.t, "exponent t", allowed)
         if not 1e-100 <= abs(number) <= EXPONENT_LIMIT:
             hint = " (as t tends to 0 use identity)" if abs(number) < 1e-100 else ""

@@ -34,12 +34,12 @@ def mismatch() -> Drawing:
         ("panel", "procedure", "trained_n", "deployed_n", "kl", "win_rate", "optimal", "regret")
     )
     figure = canvas(4.6, f"The cost of training for the wrong N, at KL = {BUDGET:g} nats")
-    left, width, height = 0.075, 0.36, 0.68
+    left, width, height = 0.07, 0.345, 0.66
     for column, (kind, title) in enumerate((("bon", "Best-of-N"), ("won", "Worst-of-N"))):
         regret = _regrets(kind, title, table)
         ax = figure.add_axes((left + column * (width + 0.09), 0.14, width, height))
         image = _heat_map(ax, regret, title)
-    bar = figure.colorbar(image, cax=figure.add_axes((0.925, 0.14, 0.018, height)))
+    bar = figure.colorbar(image, cax=figure.add_axes((0.895, 0.14, 0.018, height)))
     bar.set_label("Regret in win rate")
     return Drawing(figure, {"": table})
 
