@@ -149,7 +149,7 @@ def _climb(kept: int, k: float, p: Array, half_b: Array, slope: Array, mass: Arr
 @kernel
 def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
     """Where the map ends from several truncated bases: maxima that a scan could step over."""
-    starts = min(p.size, MOST_STARTS if p.size <= 500 else MOST_STARTS // 4)
+    starts = min(p.size, MOST_STARTS if p.size <= 500 else MOST_STARTS // 16)
     found = np.empty(starts)
     mass = np.empty(p.size)
     for s in range(starts):
