@@ -142,8 +142,16 @@ def optimum(
         return _iterated(ours, theirs, where, beta, options)
     if options:
         raise InputError(f'{", ".join(options)}: options of method="iteration" only.')
-    if isinstance(where, Discrete):
-        return _on_atoms(DiscreteProblem(where, ours, theirs), beta, kl)
+    found = _exact(ours, theirs, where, beta, kl)
+    return found if beta is None else replace(found, beta=beta)  # not 1/(1/beta)
+
+
+def _exact(
+    ours: Procedure, theirs: Procedure, base: Base, beta: float | None, kl: float
+) -> Optimum:
+    """The solver for the base and the pair of procedures."""
+    if isinstance(base, Discrete):
+        return _on_atoms(DiscreteProblem(base, ours, theirs), beta, kl)
     if power_sides(ours)[1] == 1:
         return _one_sample(ours, theirs, beta, kl)
     powers = Powers.of(ours, theirs)
@@ -223,12 +231,10 @@ def _on_atoms(problem: DiscreteProblem, beta: float | None, kl: float) -> Optimu
         best, others = problem.best(0.0), []
     else:
         best, jump = problem.at_kl(kl)
-        others = [s for s in problem.solutions(best.policy.tilt.k) if s.kl != best.kl]
         if jump is None:
-            others = others[1:] if others and others[0].objective >= best.objective else others
-
-    if jump is not None:
-        others = [jump.below, jump.above]
+            best, *others = problem.solutions(best.policy.tilt.k)
+        else:
+            others = [jump.below, jump.above]
     alternatives = tuple(_on_atoms_record(problem, other, ()) for other in others)
     found = _on_atoms_record(problem, best, alternatives)
     return found if jump is None else replace(found, hull_win_rate=jump.hull_win_rate)
@@ -239,9 +245,7 @@ def _on_atoms_record(
 ) -> Optimum:
     policy = solution.policy
     residual, step_kl = problem.fixed_point_step(policy)
-    gap = None
-    if problem.ours.curvature > 0:
-        gap = policy.beta * step_kl if np.isfinite(policy.beta) else 0.0
+    gap = _gap(problem.ours, policy.beta, step_kl)
     return Optimum(
         problem.ours, problem.theirs, problem.base, policy.beta, solution.kl,
         solution.win_rate, policy, policy.transform, residual, gap, rest, solution.maximum,
@@ -262,12 +266,17 @@ def _certified(
     ours: Procedure, theirs: Procedure, policy: ContinuousPolicy, won: float, kl: float
 ) -> Optimum:
     residual, step_kl = fixed_point_step(policy, ours, theirs)
-    gap = None
-    if ours.curvature > 0:
-        gap = policy.beta * step_kl if np.isfinite(policy.beta) else 0.0
+    gap = _gap(ours, policy.beta, step_kl)
     return Optimum(
         ours, theirs, policy.base, policy.beta, kl, won, policy, policy.transform, residual, gap
     )
+
+
+def _gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
+    """The certificate J* - J <= beta KL(policy || response) of a concave problem, else None."""
+    if ours.curvature <= 0:
+        return None
+    return beta * step_kl if np.isfinite(beta) else 0.0
 
 
 def fixed_point_step(

@@ -292,11 +292,16 @@ def align(
     chosen = as_transform(transform)
     where = as_base(base)
     beta, kl = budget(beta, kl)
+    policy: Policy
     if isinstance(where, Discrete):
         family = discrete_family(chosen, where)
-        return DiscretePolicy(solve(family, kl) if beta is None else family.at(1 / beta, None))
-    tilts = continuous_family(chosen)
-    return ContinuousPolicy(solve(tilts, kl) if beta is None else tilts.at(1 / beta, None))
+        policy = DiscretePolicy(solve(family, kl) if beta is None else family.at(1 / beta, None))
+    else:
+        tilts = continuous_family(chosen)
+        policy = ContinuousPolicy(solve(tilts, kl) if beta is None else tilts.at(1 / beta, None))
+    if beta is not None:
+        policy.beta = beta  # not 1/(1/beta)
+    return policy
 
 
 def budget(beta: Any, kl: Any) -> tuple[float | None, float]:

@@ -94,7 +94,7 @@ def random_law(rng, atoms, ties=False):
 
 
 # ----------------------------------------------------------------------------- the concave case
-@pytest.mark.parametrize("atoms", [50, 200])
+@pytest.mark.parametrize("atoms", [50, 200, 1000])
 @pytest.mark.parametrize("n", [2, 4, 16])
 @pytest.mark.parametrize("beta", [1.0, 0.1, 0.01])
 def test_best_of_n_equals_a_convex_program(atoms, n, beta):
