@@ -153,7 +153,7 @@ def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
     found = np.empty(starts)
     mass = np.empty(p.size)
     for s in range(starts):
-        kept = 1 + int(round(s * (p.size - 1) / max(starts - 1, 1)))
+        kept = 1 + round(s * (p.size - 1) / max(starts - 1, 1))
         found[s] = _climb(kept, k, p, half_b, slope, mass)
     found = np.sort(found)
     last = 0
