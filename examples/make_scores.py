@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-PROMPTS, SAMPLES, SEED = 40, 16, 20241228
+PROMPTS, SAMPLES, SEED = 40, 32, 20241228
 
 
 def table() -> str:

@@ -36,14 +36,22 @@ _HOME = {
     "Mixture": "procedures",
     "Distortion": "procedures",
     "predict": "empirical.prediction",
+    "Optimum": "optima",
     "InfalignError": "errors",
+    "InputError": "errors",
+    "OutOfReachError": "errors",
+    "PrecisionError": "errors",
 }
 
-__all__ = sorted(_HOME)
+_MODULES = ("figures", "plotting", "symbolic")
+
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module the first time it is asked for."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     try:
         module = import_module(f"{__name__}.{_HOME[name]}")
     except KeyError:

@@ -27,7 +27,8 @@ ProcedureOption = Annotated[
     typer.Option(
         "--procedure",
         "-p",
-        help="standard, bon:N, won:N, order:K/N, bop:MU, mix:... or g:FORMULA; bon:2,4 for two.",
+        help="standard, bon:N, won:N, order:K/N, bop:MU, mix:... or g:FORMULA; repeat "
+        "for several, or bon:2,4.",
     ),
 ]
 TransformOption = Annotated[
@@ -73,7 +74,7 @@ def _root(
 def reproduce(
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
     only: Annotated[list[str] | None, typer.Option(help="Only this figure; repeat.")] = None,
-    format: Annotated[str, typer.Option(help="png, svg or both, as in png,svg.")] = "png",
+    format: Annotated[str, typer.Option(help="png, svg or pdf, or several: png,svg.")] = "png",
 ) -> None:
     """Make every theory figure, with the numbers behind it as CSV."""
     from infalign_theory import figures, reporting
@@ -156,8 +157,13 @@ def predict(
         f"{100 * result.tie_fraction:.1f} % of sample pairs tied",
         err=True,
     )
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
     rows = [reporting.fields(row) for row in result.rows]
-    _show(rows, json or not sys.stdout.isatty())
+    as_json = json or not sys.stdout.isatty()
+    if not as_json:  # told above the table
+        rows = [{k: v for k, v in row.items() if k != "prompts"} for row in rows]
+    _show(rows, as_json)
 
 
 def _show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

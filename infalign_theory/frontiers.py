@@ -207,6 +207,9 @@ class Comparison:
 
         return pd.DataFrame([asdict(row) for row in self.rows])
 
+    def _repr_html_(self) -> str:
+        return str(self.to_frame()._repr_html_())  # type: ignore[operator]
+
 
 def compare(
     transforms: Iterable[Transform | str],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -136,14 +135,3 @@ def _iterate(
         if count < options.max_iterations:
             current = normalised((1.0 - options.damping) * current + options.damping * target)
     return Iteration(current, np.array(residuals), reason)
-
-
-def options_from(given: dict[str, Any]) -> Options:
-    """Options from keyword arguments, refusing unknown names."""
-    unknown = set(given) - set(Options.__dataclass_fields__)
-    if unknown:
-        raise InputError(
-            f"{', '.join(sorted(unknown))}: not an option of the iteration; there are damping, "
-            "tolerance and max_iterations."
-        )
-    return Options(**given)

@@ -9,7 +9,7 @@ import numpy as np
 
 from infalign_theory.base import Base, Discrete, as_base
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.iteration import Iteration, iterate_atoms, iterate_continuous, options_from
+from infalign_theory.iteration import Iteration, Options, iterate_atoms, iterate_continuous
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.optima_discrete import DiscreteProblem, Solution
 from infalign_theory.optima_general import Found, GeneralProblem
@@ -23,7 +23,7 @@ from infalign_theory.winrate import win_rate
 _MAX_PANELS = 8000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Optimum:
     """The optimum of W - beta KL, with the evidence that it is one.
 
@@ -67,6 +67,15 @@ class Optimum:
     hull_win_rate: float | None = None
     iteration: Iteration | None = None
 
+    def __repr__(self) -> str:
+        gap = "" if self.gap is None else f", gap={self.gap:.1e}"
+        others = len(self.alternatives)
+        more = f", {others} alternative{'s' * (others > 1)}" if others else ""
+        return (
+            f"<optimum of {self.procedure.name}: win_rate={self.win_rate:.6g}, kl={self.kl:.6g} "
+            f"nats, beta={self.beta:.6g}, residual={self.residual:.1e}{gap}{more}>"
+        )
+
     @property
     def objective(self) -> float:
         """J = W - beta KL."""
@@ -81,7 +90,9 @@ def optimum(
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
     method: str = "exact",
-    **options: Any,
+    damping: float = 0.5,
+    tolerance: float = 1e-10,
+    max_iterations: int = 10_000,
 ) -> Optimum:
     r"""The policy that maximises W - beta KL and the transform that trains it.
 
@@ -107,9 +118,9 @@ def optimum(
         ``"iteration"`` is the damped fixed-point iteration from the base policy, for comparison:
         it finds one solution at most, not always the best, and says in ``.iteration.reason`` why
         it stopped.
-    **options
-        Of the iteration: ``damping`` (0.5), ``tolerance`` on the residual (1e-10),
-        ``max_iterations`` (10000).
+    damping, tolerance, max_iterations : float, float, int
+        Of the iteration alone: damping in (0, 1], 1 being none; the residual to stop at; the
+        number of steps after which to give up.
 
     Returns
     -------
@@ -139,9 +150,8 @@ def optimum(
     if method not in ("exact", "iteration"):
         raise InputError(f'method = {method!r} is not known; give "exact" or "iteration".')
     if method == "iteration":
+        options = Options(damping, tolerance, max_iterations)
         return _iterated(ours, theirs, where, beta, options)
-    if options:
-        raise InputError(f'{", ".join(options)}: options of method="iteration" only.')
     found = _exact(ours, theirs, where, beta, kl)
     return found if beta is None else replace(found, beta=beta)  # not 1/(1/beta)
 
@@ -178,18 +188,17 @@ def _general(problem: GeneralProblem, beta: float | None, kl: float) -> Optimum:
 
 
 def _iterated(
-    ours: Procedure, theirs: Procedure, base: Base, beta: float | None, options: dict[str, Any]
+    ours: Procedure, theirs: Procedure, base: Base, beta: float | None, options: Options
 ) -> Optimum:
     if beta is None:
         raise InputError('method="iteration" needs beta; a KL budget is met by the exact method.')
-    chosen = options_from(options)
     if isinstance(base, Discrete):
         atoms = DiscreteProblem(base, ours, theirs)
-        run = iterate_atoms(atoms, beta, chosen)
+        run = iterate_atoms(atoms, beta, options)
         found = _on_atoms_record(atoms, atoms.solution(1.0 / beta, run.log_density, True), ())
     else:
         problem = GeneralProblem(ours, theirs)
-        run = iterate_continuous(problem, beta, chosen)
+        run = iterate_continuous(problem, beta, options)
         one = problem.found(1.0 / beta, run.log_density, True)
         found = _certified(ours, theirs, one.policy, one.win_rate, one.policy.kl)
     return replace(found, iteration=run)

@@ -35,11 +35,11 @@ def json_document(value: Any) -> None:
 
 
 def number(value: Any) -> str:
-    """A value as a table shows it: six significant digits, intervals in brackets."""
+    """A value as a table shows it: four significant digits, intervals to three places."""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.4g}"
     if isinstance(value, tuple):
-        return "[" + ", ".join(number(item) for item in value) + "]"
+        return "[" + ", ".join(f"{item:.3f}" for item in value) + "]"
     return "-" if value is None else str(value)
 
 
@@ -53,7 +53,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for at, column in enumerate(columns):
         numeric = all(isinstance(row[at], (int, float)) for row in rows)
-        grid.add_column(column.replace("_", " "), justify="right" if numeric else "left")
+        whole = numeric or all(isinstance(row[at], tuple) for row in rows)
+        grid.add_column(
+            column.replace("_", " "), justify="right" if numeric else "left", overflow="fold",
+            no_wrap=whole,
+        )  # fmt: skip
     for row in rows:
         grid.add_row(*(Text(number(cell)) for cell in row))
     console.print(grid)

@@ -85,9 +85,9 @@ class Trajectory:
         if reached < kl:
             kind = "Best" if powers.sign > 0 else "Worst"
             raise OutOfReachError(
-                f"kl = {plain_number(kl)} nats: for {kind}-of-{powers.n:g} the optimal beta is "
+                f"kl = {plain_number(kl)} nats: for {kind}-of-{powers.n:.0f} the optimal beta is "
                 f"below 1e-{_LOG_LIMIT / np.log(10):.0f} there (its win rate is 1 to rounding), "
-                f"beyond float64; give at most {reached:.6g} nats.",
+                f"beyond float64; give at most {0.999999 * reached:.6g} nats.",
                 reached,
             )
         return path

@@ -376,7 +376,10 @@ def as_transform(transform: Transform | str) -> Transform:
     if isinstance(transform, Transform):
         return transform
     if not isinstance(transform, str):
-        raise InputError(f"transform {transform!r} is not a transform; give one of {ALLOWED}.")
+        raise InputError(
+            f"transform {transform!r:.80} is not a transform; give one of {ALLOWED}, or .transform "
+            "of an optimum."
+        )
     head, colon, tail = transform.strip().partition(":")
     if head in _WITHOUT_NUMBER and not colon:
         return _WITHOUT_NUMBER[head]

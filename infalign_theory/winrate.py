@@ -62,7 +62,10 @@ def win_rate(
     0.666666666667
     """
     if not isinstance(policy, (ContinuousPolicy, DiscretePolicy)):
-        raise InputError(f"policy {policy!r} is not a policy; make one with align(...).")
+        raise InputError(
+            f"policy {policy!r:.80} is not a policy; make one with align(...) or take .policy of "
+            "an optimum."
+        )
     ours = as_procedure(procedure)
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
     if isinstance(policy, DiscretePolicy):

@@ -374,3 +374,29 @@ def test_the_optimum_of_every_judge_prompt_is_stationary():
             mine = laws.mass[part] * np.exp(ratio[part])
             np.testing.assert_allclose(mine, best.policy.probs, atol=1e-10)
             assert best.residual < 1e-10
+
+
+def test_few_samples_for_a_large_n_are_told():
+    """On a continuous reward few samples bias Best-of-N towards 1/2; the note says so."""
+    rng = np.random.default_rng(5)
+    exact = it.optimum("bon:4", kl=0.3).win_rate
+    errors = []
+    for samples in (8, 64):
+        frame = pd.DataFrame(
+            {"prompt": np.repeat(np.arange(60), samples), "reward": rng.normal(size=60 * samples)}
+        )
+        found = it.predict(frame, procedure="bon:4", transform="optimal", kl=0.3)
+        assert len(found.notes) == (1 if samples < 32 else 0)
+        errors.append(exact - found.rows[0].win_rate)
+    assert errors[0] > 0.03
+    assert 0.0 < errors[1] < 0.01
+
+
+def test_the_optimum_of_another_procedure_is_judged():
+    frame = pd.DataFrame({"prompt": ["a"] * 5, "reward": [0, 1, 1, 2, 3]})
+    base = it.Discrete.from_scores([0, 1, 1, 2, 3])
+    row = it.predict(frame, procedure="bon:8", transform="optimal@bon:2", kl=0.2).rows[0]
+    policy = it.optimum("bon:2", kl=0.2, base=base).policy
+    assert row.win_rate == pytest.approx(it.win_rate(policy, "bon:8"), abs=1e-9)
+    assert row.kl == pytest.approx(0.2, rel=1e-9)
+    assert row.regret > 0.0

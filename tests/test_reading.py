@@ -206,6 +206,14 @@ def test_json_lines_with_a_byte_order_mark_are_refused(tmp_path):
         read_scores(path)
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_verifiers_true_and_false_are_one_and_zero(tmp_path, suffix):
+    path = write(tmp_path / f"a{suffix}", [("a", True), ("a", False), ("b", True)])
+    assert as_groups(read_scores(path)) == {"a": [0.0, 1.0], "b": [1.0]}
+    frame = pd.DataFrame({"prompt": ["a", "a", "b"], "reward": [True, False, True]})
+    assert as_groups(read_scores(frame)) == {"a": [0.0, 1.0], "b": [1.0]}
+
+
 def test_line_breaks_and_quotes_inside_prompts(tmp_path):
     table = [
         ("two\nlines", 1.0),
@@ -272,7 +280,7 @@ def test_binary_junk_is_refused(tmp_path, suffix, seed):
         '{"prompt":1,"reward":"x"}\n', '{"prompt":1,"reward":null}\n', '{"prompt":1}\n',
         '{"prompt":1,"reward":NaN}\n', '{"prompt":1,"reward":[1]}\n', "not json\n", " \n",
         '{"prompt":1,"reward":1}\n{"prompt":1}\n', '{"prompt":null,"reward":1}\n',
-        '{"prompt":1,"reward":true}\n',
+        '{"prompt":1,"reward":true}\n{"prompt":1,"reward":2}\n',
     ],
 )  # fmt: skip
 def test_bad_json_lines_are_refused(tmp_path, text):
@@ -327,7 +335,7 @@ def test_frames_that_hold_no_scores_are_refused():
         pd.DataFrame({"prompt": ["a", None], "reward": [1.0, 2.0]}),
         pd.DataFrame({"prompt": ["a"], "reward": ["x"]}),
         pd.DataFrame({"prompt": ["a"], "reward": pd.to_datetime(["2020"])}),
-        pd.DataFrame({"prompt": ["a"], "reward": [True]}),
+        pd.DataFrame({"prompt": ["a", "a"], "reward": [True, 0.5]}),
         pd.DataFrame({"reward": [1.0]}),
     ]
     for frame in bad:

@@ -12,7 +12,7 @@ from infalign_theory.empirical.laws import PromptLaws, PromptOptima, PromptTilt,
 from infalign_theory.empirical.reading import read_scores
 from infalign_theory.errors import InputError
 from infalign_theory.policy import budget
-from infalign_theory.procedures import Procedure, as_procedure
+from infalign_theory.procedures import Procedure, as_procedure, power_sides
 from infalign_theory.tilt import solve
 from infalign_theory.transforms import Transform, as_transform
 from infalign_theory.types import Array, IntArray
@@ -63,17 +63,23 @@ class Prediction:
         Scores read.
     tie_fraction : float
         Probability that two different samples of a prompt score the same, averaged over prompts.
+    notes : tuple of str
+        What to keep in mind when reading the rows.
     """
 
     rows: tuple[PredictedRow, ...]
     samples: int
     tie_fraction: float
+    notes: tuple[str, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """A row a transform and procedure."""
         import pandas as pd
 
         return pd.DataFrame([asdict(row) for row in self.rows])
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame()._repr_html_())  # type: ignore[operator]
 
 
 def predict(
@@ -100,7 +106,8 @@ def predict(
     procedure : Procedure or str, or a sequence of them
         What inference will do: ``"bon:4"``.
     transform : Transform or str, or a sequence of them
-        Candidates for training: ``"exp:10"``; ``"optimal"`` for each prompt's coupled optimum.
+        Candidates for training: ``"exp:10"``; ``"optimal"`` for each prompt's coupled optimum,
+        ``"optimal@bon:4"`` for the optimum of another procedure.
     kl, beta : float, optional
         Exactly one: the mean KL over prompts in nats, or the regularisation strength.
     prompt, reward : str
@@ -130,7 +137,7 @@ def predict(
     beta, kl = budget(beta, kl)
     procedures = [as_procedure(p) for p in _several(procedure, (Procedure, str), "procedure")]
     transforms = [
-        OPTIMAL if isinstance(t, str) and t.strip() == OPTIMAL else as_transform(t)
+        t.strip() if isinstance(t, str) and t.strip().startswith(OPTIMAL) else as_transform(t)
         for t in _several(transform, (Transform, str), "transform")
     ]
     table = read_scores(scores, prompt=prompt, reward=reward, policy=policy, base=base)
@@ -140,13 +147,31 @@ def predict(
         optima = PromptOptima(laws, ours)
         best = None if beta is not None else optima.win_rates_at_kl(kl)
         for chosen in transforms:
-            if isinstance(chosen, str):
+            if chosen == OPTIMAL:
                 rows.append(_optimal_row(optima, beta, kl, best))
+            elif isinstance(chosen, str):
+                trained = PromptOptima(laws, as_procedure(chosen.removeprefix(OPTIMAL + "@")))
+                rows.append(_trained_row(chosen, optima, _trained(trained, beta, kl), best))
             else:
                 family = tilted(chosen, laws)
                 tilt = solve(family, kl) if beta is None else family.at(1.0 / beta, None)
-                rows.append(_row(chosen, optima, tilt, best))
-    return Prediction(tuple(rows), int(table.rewards.size), _tie_fraction(laws, table.offsets))
+                rows.append(_trained_row(chosen.name, optima, tilt, best))
+    return Prediction(
+        tuple(rows), int(table.rewards.size), _tie_fraction(laws, table.offsets),
+        _few_samples(procedures, np.diff(table.offsets)),
+    )  # fmt: skip
+
+
+def _few_samples(procedures: list[Procedure], samples: IntArray) -> tuple[str, ...]:
+    """A note for each procedure that draws more samples than an empirical law can stand for."""
+    fewest = int(samples.min())
+    return tuple(
+        f"{ours.name} with {fewest} samples of some prompt: an empirical law has no tail beyond "
+        "its own samples, so these win rates lean towards 0.5, which the interval does not cover; "
+        f"take at least {8 * power_sides(ours)[1]} samples a prompt"
+        for ours in procedures
+        if 8 * power_sides(ours)[1] > fewest and power_sides(ours)[1] > 1
+    )
 
 
 def _several(given: Any, kinds: tuple[type, ...], name: str) -> list[Any]:
@@ -160,15 +185,23 @@ def _several(given: Any, kinds: tuple[type, ...], name: str) -> list[Any]:
     return items
 
 
-def _row(
-    transform: Transform, optima: PromptOptima, tilt: PromptTilt, best: tuple[float, float] | None
+def _trained(trained: PromptOptima, beta: float | None, kl: float) -> PromptTilt:
+    """The prompts' optima for another procedure, as the policies of a training run."""
+    spent = trained.win_rates_at_kl(kl)[0] if beta is None else beta
+    k = 1.0 / spent if np.isfinite(spent) else 0.0
+    ratio = trained.at(k) if k > 0.0 else np.zeros(trained.laws.mass.size)
+    return PromptTilt(trained.laws, k, ratio)
+
+
+def _trained_row(
+    name: str, optima: PromptOptima, tilt: PromptTilt, best: tuple[float, float] | None
 ) -> PredictedRow:
     won = optima.laws.win_rates(tilt.log_ratio, optima.procedure)
     mean = float(np.mean(won))
     top = (best or optima.win_rates_at_kl(tilt.kl, saturated=True))[1]
     beta = 1.0 / tilt.k if tilt.k > 0.0 else float("inf")
     return PredictedRow(
-        transform.name, optima.procedure.name, beta, tilt.kl, mean, interval(won), top,
+        name, optima.procedure.name, beta, tilt.kl, mean, interval(won), top,
         top - mean, optima.laws.prompts,
     )  # fmt: skip
 

@@ -30,6 +30,11 @@ _CSV = (
 _JSON = "read_json(?, format = 'newline_delimited', hive_partitioning = false, columns = {columns})"
 _PARQUET = "read_parquet(?, hive_partitioning = false)"
 _KINDS = {".csv": _CSV, ".jsonl": _JSON, ".ndjson": _JSON, ".parquet": _PARQUET}
+# a verifier's true and false are 1 and 0
+_NUMBER = (
+    "CASE lower(reward) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 "
+    "ELSE TRY_CAST(reward AS DOUBLE) END"
+)
 _ALLOWED_FILES = "a .csv, .jsonl, .ndjson or .parquet file, a folder or a pattern of them"
 
 
@@ -79,7 +84,7 @@ def read_scores(
     ------
     InputError
         For missing files or columns, empty tables, and rewards that are missing, text or not
-        finite; the message counts them and names the first.
+        finite (true and false count as 1 and 0); the message counts them and names the first.
     """
     import duckdb
 
@@ -142,11 +147,6 @@ def _load_table(connection: duckdb.DuckDBPyConnection, table: Any, wanted: dict[
         ) from None
     _check_columns([str(name) for name in getattr(table, "columns", [])] or
                    [row[0] for row in described], wanted, "the table")  # fmt: skip
-    kinds = {row[0]: row[1] for row in described}
-    if kinds.get(wanted["reward"]) == "BOOLEAN":
-        raise InputError(
-            f"column {wanted['reward']!r} holds truth values; rewards are numbers: convert them."
-        )
     values = {role: f"CAST({_quoted(name)} AS VARCHAR)" for role, name in wanted.items()}
     _insert(connection, values, "given", [])
 
@@ -269,7 +269,7 @@ def _select(connection: duckdb.DuckDBPyConnection, policy: str | None, base: str
             condition, values = " WHERE policy = ?", [base]
     connection.execute(
         "CREATE TEMP TABLE chosen AS SELECT prompt, reward AS given, "
-        f"TRY_CAST(reward AS DOUBLE) AS reward FROM source{condition}",
+        f"{_NUMBER} AS reward FROM source{condition}",
         values,
     )
 
@@ -288,6 +288,14 @@ def _refuse_bad_rewards(connection: duckdb.DuckDBPyConnection, reward: str) -> N
     ]
     if missing:
         raise InputError(f"{missing} of {rows} rows name no prompt; fill or remove them.")
+    truths = connection.execute(
+        "SELECT count(*) FROM chosen WHERE lower(given) IN ('true', 'false')"
+    ).fetchall()[0][0]
+    if truths not in (0, rows):
+        raise InputError(
+            f"column {reward!r}: {truths} of {rows} rewards are truth values, the others are not; "
+            "give numbers throughout, or true and false throughout."
+        )
     bad = connection.execute(
         "SELECT prompt, given, count(*) OVER () FROM chosen "
         "WHERE reward IS NULL OR NOT isfinite(reward) ORDER BY prompt LIMIT 1"

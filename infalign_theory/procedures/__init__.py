@@ -120,5 +120,7 @@ def several(texts: Sequence[str]) -> list[Procedure]:
     for text in texts:
         head, colon, tail = text.partition(":")
         parts = tail.split(",") if head in ("bon", "won") else [tail]
-        out += [as_procedure(f"{head}{colon}{part.strip()}") for part in parts]
+        for part in parts:
+            own = ":" in part and head in ("bon", "won")
+            out.append(as_procedure(part if own else f"{head}{colon}{part.strip()}"))
     return out
