@@ -144,7 +144,7 @@ def test_tables_for_people(run):
     assert "0.7998" in out
     code, out, _ = run(*OPTIMUM)
     assert code == 0
-    assert "0.87325" in out
+    assert "0.8733" in out
 
 
 # ------------------------------------------------------------------------------------------- help
