@@ -36,6 +36,7 @@ _HOME = {
     "Mixture": "procedures",
     "Distortion": "procedures",
     "predict": "empirical.prediction",
+    "validate": "empirical.validation",
     "Optimum": "optima",
     "InfalignError": "errors",
     "InputError": "errors",

@@ -49,6 +49,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.unlink(temporary)
 
 
+def check_target(path: Path) -> None:
+    """Refuse a path that cannot become a file, before any work is done for it."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; give the name of a file.")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is not a directory; create it, or give another path.")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent} may not be written to; give another path.")
+
+
 def _umask() -> int:
     """The process's file mode mask, which can only be read by setting it."""
     mask = os.umask(0o022)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infalign_theory.empirical.results import Validation
 
 _WIDTH = 120  # of a table that is not on a terminal
 
@@ -29,9 +34,19 @@ def json_ready(value: Any) -> Any:
     return value
 
 
+def json_text(value: Any) -> str:
+    """One JSON document as text, infinities as null."""
+    return json.dumps(json_ready(value), indent=2, allow_nan=False) + "\n"
+
+
 def json_document(value: Any) -> None:
     """Print one JSON document on standard output."""
-    sys.stdout.write(json.dumps(json_ready(value), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json_text(value))
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command that was given, as a shell would take it again."""
+    return shlex.join([Path(arguments[0]).name, *arguments[1:]])
 
 
 def number(value: Any) -> str:
@@ -41,6 +56,47 @@ def number(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(f"{item:.3f}" for item in value) + "]"
     return "-" if value is None else str(value)
+
+
+def tell_validation(result: Validation) -> None:
+    """What must not be missed, on standard error: verdicts, notes and findings."""
+    lines = [f"note: {finding.text}" for finding in result.findings]
+    for policy in result.policies.values():
+        lines += policy.verdict
+        lines += [f"note: {policy.name}: {note}" for note in policy.notes]
+    for line in lines:
+        sys.stderr.write(printable(line) + "\n")
+
+
+def validation_tables(result: Validation) -> None:
+    """The numbers of a validation on standard output, a row a policy and procedure."""
+    columns = ["policy", "procedure", "win_rate", "ci", "predicted", "z", "prompts", "efficiency"]
+    true = any(row.truth for policy in result.policies.values() for row in policy.win_rates)
+    rows = [
+        [
+            printable(policy.name), row.procedure, row.estimate, row.ci, row.predicted, row.z,
+            row.prompts, row.efficiency,
+            *([None if row.truth is None else row.truth.win_rate.value] if true else []),
+        ]
+        for policy in result.policies.values()
+        for row in policy.win_rates
+    ]  # fmt: skip
+    table(columns + ["true_win_rate"] * true, rows)
+    if result.differences:
+        sys.stdout.write("\n")
+        table(
+            ["difference", "procedure", "win_rate", "ci"],
+            [
+                [printable(f"{d.first} - {d.second}"), d.procedure, d.difference.value,
+                 d.difference.ci]
+                for d in result.differences
+            ],
+        )  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """Text of users without control characters, which could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -61,6 +117,28 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
         grid.add_row(*(Text(number(cell)) for cell in row))
     console.print(grid)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """A progress bar without a known end on standard error; tell it what starts."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}", markup=False),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    task = bar.add_task("", total=None)
+
+    def step(name: str) -> None:
+        bar.start()
+        bar.update(task, description=printable(name))
+
+    try:
+        yield step
+    finally:
+        bar.stop()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from infalign_theory.empirical.groups import Groups, check_sorted, share_out
 from infalign_theory.errors import InputError
 from infalign_theory.kernels import ustatistics
 from infalign_theory.procedures import Procedure, as_procedure, power_sides
-from infalign_theory.types import Array, vector, whole
+from infalign_theory.types import Array, whole
 
 
 def win_rates(
@@ -76,7 +76,7 @@ def picked_truth(proxy: Groups, truth: Any, procedure: Procedure | str) -> Array
     shares it equally: the average over all size-N subsets.
 
     ``proxy`` holds sorted scores and ``truth``, shape (M,), the true reward of each sample in the
-    same order. Returns shape (P,), NaN for a prompt with fewer than N samples.
+    same order. Returns shape (P,), NaN for a prompt with fewer than N samples or a missing truth.
 
     Examples
     --------
@@ -84,16 +84,74 @@ def picked_truth(proxy: Groups, truth: Any, procedure: Procedure | str) -> Array
     [0.5]
     """
     check_sorted("proxy scores", proxy)
-    values = vector(truth, "truth")
-    if values.size != proxy.values.size:
+    values = _truth_of(proxy, truth)
+    n, best = _side(procedure)
+    out = np.empty(proxy.prompts)
+
+    def run(first: int, last: int) -> None:
+        ustatistics.picked_means(
+            proxy.values, values, proxy.offsets, n, best, out, first, last
+        )
+
+    share_out(run, proxy.prompts, proxy.values.size)
+    return out
+
+
+def picked_win_rates(
+    aligned: Groups, truth: Any, base: Groups, base_truth: Any, procedure: Procedure | str
+) -> Array:
+    """Win rate of each prompt by *true* reward, both picks made by the proxy.
+
+    P(truth of the aligned pick > truth of the base pick), an equal truth counted half, averaged
+    over all pairs of size-N subsets; equal proxies share a pick. The proxy's win rate beside it
+    shows reward hacking. NaN with fewer than N samples or a missing (NaN) truth on a side.
+
+    Examples
+    --------
+    >>> picked_win_rates(Groups.stack([[1, 9]]), [1, 0], Groups.stack([[0, 1]]), [0, 0], "bon:2")
+    array([0.5])
+    """
+    check_sorted("proxy scores", aligned, base)
+    ours, theirs = (_truth_of(g, t) for g, t in ((aligned, truth), (base, base_truth)))
+    n, best = _side(procedure)
+    out = np.empty(aligned.prompts)
+
+    def run(first: int, last: int) -> None:
+        ustatistics.picked_win_rates(
+            aligned.values, ours, aligned.offsets, base.values, theirs, base.offsets,
+            n, best, out, first, last,
+        )  # fmt: skip
+
+    share_out(run, aligned.prompts, aligned.values.size + base.values.size)
+    return out
+
+
+def _truth_of(proxy: Groups, truth: Any) -> Array:
+    values = np.ascontiguousarray(truth, dtype=np.float64)
+    if values.shape != proxy.values.shape:
         raise InputError(
             f"truth has {values.size} entries for {proxy.values.size} samples; give one each."
         )
-    n, best = _side(procedure)
-    out = np.empty(proxy.prompts)
-    ustatistics.picked_means(
-        proxy.values, np.ascontiguousarray(values), proxy.offsets, n, best, out, 0, proxy.prompts
-    )
+    return values
+
+
+def cross_tie_fractions(aligned: Groups, base: Groups) -> Array:
+    """Chance that an aligned and a base sample of a prompt score the same; NaN without a pair.
+
+    Examples
+    --------
+    >>> cross_tie_fractions(Groups.stack([[1, 2]]), Groups.stack([[2, 2, 3]])).round(4).tolist()
+    [0.3333]
+    """
+    check_sorted("scores", aligned, base)
+    out = np.empty(aligned.prompts)
+
+    def run(first: int, last: int) -> None:
+        ustatistics.cross_tie_fractions(
+            aligned.values, aligned.offsets, base.values, base.offsets, out, first, last
+        )
+
+    share_out(run, aligned.prompts, aligned.values.size + base.values.size)
     return out
 
 

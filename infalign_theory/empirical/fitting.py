@@ -76,6 +76,14 @@ class TiltFit:
             (0.0, 1.0), self,
         )  # fmt: skip
 
+    def influence(self, procedure: Procedure | str) -> Array:
+        """Influence of each usable prompt on the fitted law's win rate; its mean is 0."""
+        ours, solution = as_procedure(procedure), self._solution
+        slope = solution.slope(
+            lambda theta: solution.likelihood.win_rate(solution.family, theta, ours)
+        )
+        return solution.influence @ slope
+
     def density(self, u: Any) -> Array:
         """f(u) of the fitted law at u in [0, 1], shape (n,)."""
         at, nodes = np.atleast_1d(unit_interval(u, "u")), self._solution.likelihood.grid.points
@@ -100,20 +108,26 @@ class _Solution:
     family: Exponents
     theta: Array
     covariance: Array
+    influence: Array  # of each usable prompt on theta, shape (prompts, parameters)
 
     def implied(
         self, number: Callable[[Array], float], bounds: Bounds, of: TiltFit | _Context
     ) -> Estimate:
         """A function of theta with its delta-method error."""
-        slope = np.empty(self.theta.size)
-        for i in range(self.theta.size):
-            step = np.zeros(self.theta.size)
-            step[i] = 0.02 * np.sqrt(self.covariance[i, i])
-            slope[i] = (number(self.theta + step) - number(self.theta - step)) / (2 * step[i])
+        slope = self.slope(number)
         error = float(np.sqrt(np.maximum(slope @ self.covariance @ slope, 0.0)))
         value = number(self.theta)
         interval = student_interval(value, error, of.prompts, of.level, bounds)
         return Estimate(value, error, interval, of.prompts, of.excluded)
+
+    def slope(self, number: Callable[[Array], float]) -> Array:
+        """Derivative of a function of theta, by central differences of a fraction of an error."""
+        out = np.empty(self.theta.size)
+        for i in range(self.theta.size):
+            step = np.zeros(self.theta.size)
+            step[i] = 0.02 * np.sqrt(self.covariance[i, i])
+            out[i] = (number(self.theta + step) - number(self.theta - step)) / (2 * step[i])
+        return out
 
 
 def fit_tilt(
@@ -200,7 +214,7 @@ def fit_tilt(
     middle = by_prompt.T @ by_prompt / (counts.prompts - 1)
     covariance = inverse @ middle @ inverse / counts.prompts
     light = Likelihood(likelihood.grid, likelihood.weights, None, likelihood.points)
-    solution = _Solution(light, family, theta, covariance)
+    solution = _Solution(light, family, theta, covariance, by_prompt @ inverse)
     if free:
         t = solution.implied(lambda x: float(x[1]), (-LARGEST_T, LARGEST_T), context)
         k = _exponential_k(solution, context)
@@ -213,6 +227,15 @@ def fit_tilt(
         goodness_of_fit(counts, value, by_prompt, inverse) if correct else None,
         value.log_likelihood, counts.prompts, counts.excluded, level, solution,
     )  # fmt: skip
+
+
+def judge_tilt(calibration: Calibration, transform: Transform, k: float) -> GoodnessOfFit | None:
+    """Whether ranks are those of a tilt given beforehand, nothing fitted; finite K corrected."""
+    counts = Counts.of(calibration)
+    likelihood = Likelihood.of(counts, correct=True)
+    family, scale = fixed_transform(transform, likelihood.points, likelihood.grid)
+    value = likelihood.at(family, np.array([k * scale]))
+    return goodness_of_fit(counts, value, np.zeros((counts.prompts, 1)), np.zeros((1, 1)))
 
 
 def _best_exponential(likelihood: Likelihood) -> tuple[Array, Value]:

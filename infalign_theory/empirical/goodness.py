@@ -17,7 +17,8 @@ from infalign_theory.types import Array, IntArray, whole
 class GoodnessOfFit:
     """Whether the calibrated law is a tilt of this kind: chi-square of ranks, clustered.
 
-    ``observed`` and ``expected`` are shares of ranks between ``edges`` (mean over prompts). Under
+    ``observed`` (with ``stderr``) and ``expected`` are shares of ranks between ``edges``, means
+    over prompts. Under
     the fit, Pearson's statistic is a weighted sum of chi-squares, because samples of a prompt
     depend on each other and parameters were fitted; the weights are estimated from the prompts'
     residuals, and mean and variance matched: ``statistic`` is about chi-square with ``df``
@@ -29,6 +30,7 @@ class GoodnessOfFit:
     p_value: float
     edges: Array
     observed: Array
+    stderr: Array
     expected: Array
 
 
@@ -60,8 +62,9 @@ def goodness_of_fit(
     df = trace**2 / squares
     last = np.append(np.flatnonzero(np.diff(group)), group.size - 1)
     edges = np.concatenate([[0.0], (last + 1.0) / bins])
+    error = (observed @ gather).std(axis=0, ddof=1) / np.sqrt(counts.prompts)
     return GoodnessOfFit(
-        statistic, df, float(special.chdtrc(df, statistic)), edges, gap + share, share
+        statistic, df, float(special.chdtrc(df, statistic)), edges, gap + share, error, share
     )
 
 

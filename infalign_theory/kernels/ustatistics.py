@@ -95,6 +95,51 @@ def picked_means(
 
 
 @kernel
+def _pick_chances(scores: Array, n: int, best: bool, out: Array) -> None:
+    """Chance that each sample is picked, equal scores sharing equally. Needs 1 <= n <= m."""
+    pick_weights(scores.size, n, best, out)
+    i = 0
+    while i < scores.size:
+        j, mass = i, 0.0
+        while j < scores.size and scores[j] == scores[i]:
+            mass += out[j]
+            j += 1
+        out[i:j] = mass / (j - i)
+        i = j
+
+
+@kernel
+def picked_win_rates(
+    a: Array, a_truth: Array, a_offsets: IntArray, b: Array, b_truth: Array, b_offsets: IntArray,
+    n: int, best: bool, out: Array, first: int, last: int,
+) -> None:  # fmt: skip
+    """P(truth of a's pick > truth of b's) + P(equal) / 2, both picked by score among n."""
+    for group in range(first, last):
+        i0, i1 = a_offsets[group], a_offsets[group + 1]
+        j0, j1 = b_offsets[group], b_offsets[group + 1]
+        ours, theirs = a_truth[i0:i1], b_truth[j0:j1]
+        missing = np.isnan(ours).any() or np.isnan(theirs).any()
+        if i1 - i0 < n or j1 - j0 < n or missing:
+            out[group] = np.nan
+            continue
+        w, v = np.empty(i1 - i0), np.empty(j1 - j0)
+        _pick_chances(a[i0:i1], n, best, w)
+        _pick_chances(b[j0:j1], n, best, v)
+        by_a, by_b = np.argsort(ours, kind="mergesort"), np.argsort(theirs, kind="mergesort")
+        low = high = 0
+        below, up_to, total = 0.0, 0.0, 0.0
+        for i in by_a:
+            while low < v.size and theirs[by_b[low]] < ours[i]:
+                below += v[by_b[low]]
+                low += 1
+            while high < v.size and theirs[by_b[high]] <= ours[i]:
+                up_to += v[by_b[high]]
+                high += 1
+            total += w[i] * (below + up_to) / 2
+        out[group] = min(total, 1.0)
+
+
+@kernel
 def rank_counts(
     a: Array, a_offsets: IntArray, b: Array, b_offsets: IntArray,
     below: IntArray, equal: IntArray, first: int, last: int,
@@ -127,6 +172,28 @@ def tie_fractions(scores: Array, offsets: IntArray, out: Array, first: int, last
             pairs += (j - i) * (j - i - 1.0)
             i = j
         out[group] = pairs / (m * (m - 1.0)) if m > 1 else np.nan
+
+
+@kernel
+def cross_tie_fractions(
+    a: Array, a_offsets: IntArray, b: Array, b_offsets: IntArray,
+    out: Array, first: int, last: int,
+) -> None:  # fmt: skip
+    """Chance that a sample of a and one of b score the same; NaN where a side has none."""
+    for group in range(first, last):
+        i, i_end = a_offsets[group], a_offsets[group + 1]
+        j, j_end = b_offsets[group], b_offsets[group + 1]
+        pairs, equal, at = float(i_end - i) * (j_end - j), 0.0, j
+        while i < i_end:
+            score = a[i]
+            while j < j_end and b[j] < score:
+                j += 1
+            at = max(at, j)
+            while at < j_end and b[at] == score:
+                at += 1
+            equal += at - j
+            i += 1
+        out[group] = equal / pairs if pairs > 0.0 else np.nan
 
 
 @kernel

@@ -1,0 +1,112 @@
+"""Where a run stands: the least KL that any policy needs for the win rate it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
+
+from infalign_theory.empirical.divergence import kl_floor
+from infalign_theory.empirical.laws import PromptLaws, PromptOptima
+from infalign_theory.errors import OutOfReachError
+from infalign_theory.procedures import Procedure
+from infalign_theory.trajectory import Powers, Trajectory
+from infalign_theory.types import Array, IntArray
+
+_LARGEST_KL = 40.0
+_LOG_K = np.linspace(-6.0, 12.0, 73)
+_ATOMS = 300_000
+
+
+def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
+    """Least KL in nats of any policy with this win rate, on a continuous base.
+
+    The inverse of the optimal frontier: 0 up to a win rate of 1/2, None where no finite KL is
+    enough within float64. For single samples it is the KL floor.
+    """
+    if win_rate <= 0.5:
+        return 0.0
+    powers = Powers.of(procedure, procedure)
+    if powers is None:
+        floor = kl_floor(win_rate)
+        return floor if np.isfinite(floor) else None
+    nats = 0.25
+    while True:
+        try:
+            path = Trajectory.to_kl(powers, nats)
+        except OutOfReachError:
+            return None
+        if path.win_rate > win_rate:
+            break
+        nats *= 2.0
+        if nats > _LARGEST_KL:
+            return None
+    found = brentq(
+        lambda kappa: float(path.at(np.array([kappa]))[0][0]) - win_rate,
+        powers.leading, path.last, xtol=1e-12,
+    )  # fmt: skip
+    return float(path.at(np.array([found]))[1][0])
+
+
+@dataclass(frozen=True)
+class DiscreteStanding:
+    """The same on each prompt's own discrete law, one beta for all prompts, KL their mean.
+
+    The optimum is computed at steps of beta and interpolated (monotone cubics: the error is far
+    below that of any win rate), and corrected for laws known from K samples by the jackknife, to
+    order 1/K. Of very many prompts an even selection stands for all.
+    """
+
+    counts: IntArray
+    atoms: IntArray
+    procedure: Procedure
+
+    @cached_property
+    def _curve(self) -> tuple[Array, Array]:
+        """Win rates, strictly increasing, and the KL of each."""
+        laws, weight = self._laws_and_weights()
+        optima = PromptOptima(laws, self.procedure)
+        points = [(0.5, 0.0)]
+        for log_k in _LOG_K:
+            ratio = optima.at(float(np.exp(log_k)))
+            won = float(weight @ laws.win_rates(ratio, self.procedure))
+            nats = float(weight @ laws.kls(ratio))
+            if won > points[-1][0] + 1e-12 and nats > points[-1][1]:
+                points.append((won, nats))
+        won_at, nats_at = np.array(points).T
+        return won_at, nats_at
+
+    def _laws_and_weights(self) -> tuple[PromptLaws, Array]:
+        """Each prompt's law, and with one sample less, with weights that sum to 1."""
+        each = np.diff(self.atoms)
+        cost = int(np.sum(each * (each + 1)))
+        prompts = max(1, int(each.size * min(1.0, _ATOMS / cost)))
+        chosen = np.unique(np.linspace(0, each.size - 1, prompts).astype(int))
+        masses, sizes, weights = [], [], []
+        for i in chosen.tolist():
+            held = self.counts[self.atoms[i] : self.atoms[i + 1]].astype(np.float64)
+            total = held.sum()
+            masses.append(held / total)
+            weights.append(total if total > 1 else 1.0)
+            sizes.append(held.size)
+            for j in range(held.size if total > 1 else 0):
+                less = held.copy()
+                less[j] -= 1.0
+                less = less[less > 0.0]
+                masses.append(less / (total - 1.0))
+                weights.append(-(total - 1.0) * held[j] / total)
+                sizes.append(less.size)
+        laws = PromptLaws(np.concatenate(masses), np.cumsum([0, *sizes]).astype(np.intp))
+        return laws, np.array(weights) / chosen.size
+
+    def optimal_kl(self, win_rate: float) -> float | None:
+        """Least mean KL; None above what all mass on the top scores wins."""
+        won, nats = self._curve
+        if win_rate <= 0.5:
+            return 0.0
+        if win_rate >= won[-1]:
+            return None
+        return max(float(PchipInterpolator(won, nats)(win_rate)), 0.0)

@@ -1,0 +1,73 @@
+"""Asking all shares of the prompts: one after the other here, or all over a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from infalign_theory.empirical.shares import Question, Share, measure, together
+from infalign_theory.empirical.sources import Source, database, some
+from infalign_theory.errors import InputError
+
+if TYPE_CHECKING:
+    import duckdb
+
+SHARE_ROWS = 1 << 23
+DEFAULT_BASE = "base"
+
+
+def survey(
+    source: Source,
+    base: str | None,
+    procedures: tuple[str, ...],
+    memory: str,
+    dask: Any,
+    step: Callable[[str], None],
+) -> tuple[Question, Share]:
+    """Measure all prompts: the question that was asked, policies named, and its answer."""
+    if dask is not None and dask is not False:
+        from infalign_theory.empirical.distributed import survey_on_dask
+
+        return survey_on_dask(source, base, procedures, memory, dask, step)
+    step("reading")
+    with database(memory) as connection:
+        source.load(connection)
+        rows = connection.execute("SELECT count(*) FROM source").fetchall()[0][0]
+        question = Question(source, named(source, base, connection), procedures, memory)
+        shares = max(1, -(-rows // SHARE_ROWS))
+        found = []
+        for share in range(shares):
+            step("measuring" if shares == 1 else f"measuring, part {share + 1} of {shares}")
+            found.append(measure(connection, question, share, shares))
+    return question, together(found)
+
+
+def named(
+    source: Source, base: str | None, connection: duckdb.DuckDBPyConnection
+) -> tuple[str, ...]:
+    """Names of all policies, the base first."""
+    policies = source.policies(connection)
+    where = f"column {source.columns['policy']!r}" if "policy" in source.columns else "the files"
+    if not policies:
+        raise InputError(
+            "the scores name no policy; name the column that does with policy= (--policy), or "
+            "give one file a policy."
+        )
+    chosen = DEFAULT_BASE if base is None and DEFAULT_BASE in policies else base
+    if chosen is None:
+        raise InputError(
+            f"which policy is the base? {where} hold {some(policies)}; name one of them with "
+            "base= (--base)."
+        )
+    if chosen not in policies:
+        raise InputError(f"policy {chosen!r} is not in {where}, which hold {some(policies)}.")
+    others = [name for name in policies if name != chosen]
+    if not others:
+        raise InputError(
+            f"{where} hold the base {chosen!r} only; give the aligned policy's scores as well."
+        )
+    if len(others) > 100:
+        raise InputError(
+            f"{where} hold {len(policies)} policies; at most 101 can be compared at once."
+        )
+    return (chosen, *others)

@@ -1,0 +1,216 @@
+"""What theory expects of a policy: the law fitted to its ranks, or the one its maker names.
+
+Four cases, one result: a tilt fitted or given, of a continuous base or, with frequent ties, of
+each prompt's own discrete law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from infalign_theory.empirical.calibration import Calibration
+from infalign_theory.empirical.discrete_fit import DiscreteFit, TiedRanks, fit_discrete
+from infalign_theory.empirical.families import LARGEST_T, FixedTransform
+from infalign_theory.empirical.fitting import FREE, fit_tilt, judge_tilt
+from infalign_theory.empirical.groups import Groups
+from infalign_theory.empirical.laws import PromptLaws, tilted
+from infalign_theory.empirical.uncertainty import Estimate, mean_over_prompts
+from infalign_theory.errors import InfalignError, InputError
+from infalign_theory.kernels.jackknife import LEAST
+from infalign_theory.policy import align
+from infalign_theory.procedures import as_procedure
+from infalign_theory.tilt import solve
+from infalign_theory.transforms import Identity, Transform
+from infalign_theory.types import Array
+from infalign_theory.winrate import win_rate
+
+CONTINUOUS, DISCRETE = "continuous", "discrete"
+BINS = 20
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """Test of the calibrated law: statistic, its degrees of freedom and p-value."""
+
+    statistic: float
+    df: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Shares of ranks between ``edges``: observed (means over prompts) and expected."""
+
+    edges: Array
+    observed: Array
+    stderr: Array
+    expected: Array
+
+
+@dataclass(frozen=True)
+class Theory:
+    """A law and what it says about every prompt.
+
+    ``law`` is "continuous" or "discrete" (each prompt's own), ``fitted`` whether its parameters
+    come from the samples. ``local`` and ``influence``, shape (P, R), are the expected win rate of
+    each prompt, NaN where it has none, and its influence on the means through the fit.
+    """
+
+    law: str
+    transform: str
+    fitted: bool
+    k: Estimate
+    t: Estimate | None
+    kl: Estimate
+    goodness: Goodness | None
+    shares: Shares | None
+    local: Array
+    influence: Array
+
+    @property
+    def beta(self) -> float:
+        """1/k; infinite where k is not positive, which no regularised training gives."""
+        return 1.0 / self.k.value if self.k.value > 0.0 else float("inf")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is wanted of theory: a transform (None: fit the exponent too) and beta or kl, if any."""
+
+    transform: Transform | None
+    beta: float | None
+    kl: float | None
+    procedures: tuple[str, ...]
+    level: float
+
+    @property
+    def given(self) -> bool:
+        """Whether the law is named beforehand, nothing left to fit."""
+        return self.beta is not None or self.kl is not None
+
+
+def theory_of(ranks: TiedRanks, law: str, ask: Ask) -> tuple[Theory | None, tuple[str, ...]]:
+    """The law expected of a policy, and what to know about how it was found.
+
+    Where the samples do not determine an exponent the identity is fitted instead; where they
+    determine nothing there is no theory, and a note says why. A law given beforehand that cannot
+    be is an error.
+    """
+    build = _continuous if law == CONTINUOUS else _discrete
+    try:
+        return build(ranks, ask), ()
+    except InfalignError as error:
+        if ask.given:
+            raise
+        notes = (f"no law was fitted: {error}",)
+    if ask.transform is not None:
+        return None, notes
+    try:
+        theory = build(ranks, replace(ask, transform=Identity()))
+    except InfalignError:
+        return None, notes
+    return theory, ("the samples do not determine an exponent; the identity was fitted instead",)
+
+
+def calibration_of(ranks: TiedRanks) -> Calibration:
+    """The same ranks without the base's own ties."""
+    held = Groups(np.zeros(ranks.below.size), ranks.offsets)
+    return Calibration(ranks.below, ranks.equal, held, ranks.base_sizes)
+
+
+def _continuous(ranks: TiedRanks, ask: Ask) -> Theory:
+    calibration = calibration_of(ranks)
+    usable = (np.diff(ranks.offsets) > 0) & (ranks.base_sizes > 0)
+    shape = (ranks.prompts, len(ask.procedures))
+    influence = np.zeros(shape)
+    if ask.given and ask.transform is not None:
+        policy = align(ask.transform, beta=ask.beta, kl=ask.kl)
+        rates = [win_rate(policy, name) for name in ask.procedures]
+        test = judge_tilt(calibration, ask.transform, 1.0 / policy.beta)
+        name, k, t, kl = ask.transform.name, _known(1.0 / policy.beta), None, _known(policy.kl)
+    else:
+        fit = fit_tilt(calibration, ask.transform or FREE, level=ask.level)
+        rates = [fit.win_rate(name).value for name in ask.procedures]
+        for i, procedure in enumerate(ask.procedures):
+            influence[usable, i] = fit.influence(procedure)
+        test, k, t, kl = fit.goodness, fit.k, fit.t, fit.kl
+        name = fit.transform.name if t is None else _exponential_name(t.value)
+    local = np.where(usable[:, None], np.array(rates), np.nan)
+    goodness, shares = None, None
+    if test is not None:
+        goodness = Goodness(test.statistic, test.df, test.p_value)
+        shares = Shares(test.edges, test.observed, test.stderr, test.expected)
+    return Theory(
+        CONTINUOUS, name, not ask.given, k, t, kl, goodness, shares, local, influence
+    )
+
+
+def _discrete(ranks: TiedRanks, ask: Ask) -> Theory:
+    fit = _given(ranks, ask) if ask.given else fit_discrete(ranks, ask.transform, level=ask.level)
+    local, influence = fit.outcomes(ask.procedures)
+    usable = ranks.usable
+    spent = mean_over_prompts(
+        (local + influence)[usable, 0], level=ask.level, bounds=(0.0, np.inf)
+    )
+    t = None
+    if ask.transform is None:
+        a, t = fit.parameter(0), fit.parameter(1, bounds=(-LARGEST_T, LARGEST_T))
+        k = _known(a.value / abs(float(np.expm1(t.value))) if t.value else a.value)
+        name = _exponential_name(t.value)
+    else:
+        k, name = fit.parameter(0, fit.scale), ask.transform.name
+    observed = calibration_of(ranks).shares(_bins(ranks))[usable]
+    error = observed.std(axis=0, ddof=1) / np.sqrt(len(observed))
+    edges = np.linspace(0.0, 1.0, observed.shape[1] + 1)
+    shares = Shares(edges, observed.mean(axis=0), error, fit.shares(observed.shape[1]))
+    test = fit.goodness()
+    return Theory(
+        DISCRETE, name, not ask.given, _known(k.value) if ask.given else k, t, spent,
+        None if test is None else Goodness(*test), shares, local[:, 1:], influence[:, 1:],
+    )  # fmt: skip
+
+
+def _given(ranks: TiedRanks, ask: Ask) -> DiscreteFit:
+    """The tilt of the prompts' laws that its maker names, nothing fitted."""
+    assert ask.transform is not None
+    usable = ranks.usable
+    if not usable.any():
+        raise InputError(
+            f"no prompt has aligned samples and {LEAST} base samples; collect more base samples."
+        )
+    if ask.beta is None:
+        family = tilted(ask.transform, laws_of(ranks, usable))
+        k = solve(family, float(ask.kl or 0.0)).k
+    else:
+        k = 1.0 / ask.beta
+    with np.errstate(over="ignore", under="ignore"):
+        phi = ask.transform.differences(ranks.table[1])
+    size = float(np.max(np.abs(phi)))
+    influence = np.zeros((int(np.count_nonzero(usable)), 1))
+    theta = np.array([k * size])
+    return DiscreteFit(
+        ranks, FixedTransform(phi / size), theta, influence, size, float("nan"), ask.level
+    )
+
+
+def laws_of(ranks: TiedRanks, chosen: Array) -> PromptLaws:
+    """The empirical laws of the base on some prompts."""
+    each = np.diff(ranks.atoms)
+    kept = np.repeat(chosen, each)
+    mass = (ranks.counts / np.repeat(ranks.base_sizes, each))[kept]
+    return PromptLaws(mass, np.concatenate([[0], np.cumsum(each[chosen])]).astype(np.intp))
+
+
+def _bins(ranks: TiedRanks) -> int:
+    return int(min(BINS, ranks.base_sizes.max() + 1))
+
+
+def _known(value: float) -> Estimate:
+    """A number without uncertainty."""
+    return Estimate(float(value), None, None, 0, 0)
+
+
+def _exponential_name(t: float) -> str:
+    return "identity" if t == 0.0 else f"exp:{t:.4g}"

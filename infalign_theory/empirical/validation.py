@@ -1,0 +1,419 @@
+"""Did the run do what theory promised? Scores of base and aligned policies in, an answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from infalign_theory.empirical.divergence import kl_floor
+from infalign_theory.empirical.findings import Finding
+from infalign_theory.empirical.goodness import calibrated_kl
+from infalign_theory.empirical.discrete_fit import TiedRanks
+from infalign_theory.empirical.results import (
+    Difference,
+    Pick,
+    PolicyValidation,
+    TrueReward,
+    Validation,
+    WinRate,
+)
+from infalign_theory.empirical.shares import PolicyNumbers, Question, Share
+from infalign_theory.empirical.sources import Source, check_memory
+from infalign_theory.empirical.standing import DiscreteStanding, optimal_kl
+from infalign_theory.empirical.surveys import survey
+from infalign_theory.empirical.theories import (
+    CONTINUOUS,
+    DISCRETE,
+    Ask,
+    Theory,
+    calibration_of,
+    theory_of,
+)
+from infalign_theory.empirical.uncertainty import (
+    Estimate,
+    bootstrap_over_prompts,
+    mean_over_prompts,
+    paired_difference,
+    student_interval,
+)
+from infalign_theory.empirical.verdicts import verdict
+from infalign_theory.errors import InputError
+from infalign_theory.policy import budget
+from infalign_theory.procedures import Procedure, as_procedure, power_sides
+from infalign_theory.transforms import Transform, as_transform
+from infalign_theory.types import Array
+
+STANDARD = "standard"
+# from this chance of a tie on, win rates behind Best-of-N feel the grades
+FREQUENT_TIES = 0.02
+_UNIT = (0.0, 1.0)
+# a fit can match an estimate by construction; what is left is then measured in this part of the
+# estimate's own error
+_LEAST_ERROR = 0.1
+
+
+def validate(
+    scores: Any,
+    *,
+    procedure: Procedure | str | Sequence[Procedure | str] = STANDARD,
+    transform: Transform | str | None = None,
+    kl: Any = None,
+    beta: Any = None,
+    prompt: str = "prompt",
+    reward: str = "reward",
+    policy: str | None = None,
+    base: str | None = None,
+    truth: str | None = None,
+    log_ratio: str | None = None,
+    sample: str | None = None,
+    strict: bool = False,
+    law: str = "auto",
+    level: float = 0.95,
+    bootstrap: int = 0,
+    seed: int = 0,
+    memory: str = "1GB",
+    dask: Any = None,
+    progress: Callable[[str], None] | None = None,
+) -> Validation:
+    r"""Judge aligned policies by their scores: win rates, KL, and what theory expected of them.
+
+    Win rates are the unbiased, tie-aware U-statistics over all pairs of size-N subsets of a
+    prompt's samples, averaged over prompts, which are the independent unit of every interval.
+    Theory is a tilt f(u) proportional to exp(k Phi(u)): by default k and the exponent of an
+    exponential transform are fitted to calibrated rewards, corrected for a finite number of base
+    samples; or it is the transform and beta (or kl) that the run was meant to have.
+
+    Parameters
+    ----------
+    scores : path, sequence of paths, table, or mapping of policy name to either
+        A row a sample. Without ``policy`` every path or entry is one policy, named by the file.
+    procedure : Procedure or str, or a sequence of them
+        ``"standard"``, ``"bon:4"``, ``"won:4"``; N up to the samples there are.
+    transform : Transform or str, optional
+        What training applied to the calibrated reward. Alone, its k is fitted.
+    kl, beta : float, optional
+        At most one, with ``transform``: what the run was meant to spend (nats), or its
+        regularisation; then nothing is fitted.
+    prompt, reward, policy : str
+        Column names.
+    base : str, optional
+        Name of the base policy; ``"base"`` where there is one of that name.
+    truth, log_ratio, sample : str, optional
+        Columns of the true reward (0 or 1, or any number), of log pi/pi_ref of the whole sequence
+        in nats, and of the name of the sample.
+    strict : bool
+        Make an error of anything wrong with the scores, instead of counting and reporting it.
+    law : {"auto", "continuous", "discrete"}
+        Base of the theory. "auto" takes each prompt's own discrete law where two base samples of
+        a prompt tie with a chance above 2 %.
+    level : float
+        Confidence level.
+    bootstrap, seed : int
+        Resamples of prompts for bootstrap intervals (BCa) of win rates; 0 for Student intervals.
+    memory : str
+        What DuckDB may use before it spills to disk.
+    dask : str, distributed.Client or True, optional
+        A Dask scheduler that shares the prompts out, or True for a cluster on this machine; the
+        result is the same bit for bit. Needs the extra ``distributed`` and files that every
+        worker sees.
+    progress : callable, optional
+        Told what starts.
+
+    Returns
+    -------
+    Validation
+
+    Raises
+    ------
+    InputError
+        For unusable scores, names or numbers; with ``strict`` for any finding.
+    OutOfReachError
+        For a KL that ``transform`` cannot spend.
+
+    References
+    ----------
+    InfAlign, arXiv 2412.19792; Hoeffding (1948) for U-statistics.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> rows = [(p, "base", x) for p in range(60) for x in rng.normal(size=8)]
+    >>> rows += [(p, "tuned", x) for p in range(60) for x in rng.normal(0.6, 1, size=8)]
+    >>> table = pd.DataFrame(rows, columns=["prompt", "policy", "reward"])
+    >>> found = validate(table, policy="policy", procedure=["bon:4", "won:4"])
+    >>> row = found.policies["tuned"].win_rates[0]
+    >>> row.procedure, row.prompts, abs(row.z) < 3
+    ('bon:4', 60, True)
+    """
+    names = _procedure_names(procedure)
+    if law not in ("auto", CONTINUOUS, DISCRETE):
+        raise InputError(f"law = {law!r} is not known; give 'auto', 'continuous' or 'discrete'.")
+    mean_over_prompts([0.0], level=level)  # refuses a bad level
+    resamples = _natural(bootstrap, "bootstrap")
+    start = _natural(seed, "seed")
+    wish = _ask(transform, beta, kl, names, level)
+    columns = {
+        "prompt": prompt, "reward": reward, "policy": policy, "truth": truth,
+        "log_ratio": log_ratio, "sample": sample,
+    }  # fmt: skip
+    source = Source.of(scores, columns, by_part=policy is None)
+    step = progress or (lambda name: None)
+    question, share = survey(source, base, wish.procedures, check_memory(memory), dask, step)
+    findings = share.findings.listed(question.policies, reward)
+    findings += [f for i in range(len(share.policies)) for f in _one_sided(question, share, i)]
+    view = _View(question, share, wish, resamples, start)
+    findings += [f for i in range(len(share.policies)) for f in view.too_few(i, names)]
+    if strict and findings:
+        more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
+        raise InputError(f"strict: {findings[0].text}{more}; repair the scores or drop strict.")
+    base_ties = mean_over_prompts(share.base.ties).value if share.base.samples.max() > 1 else 0.0
+    chosen = law if law != "auto" else (DISCRETE if base_ties > FREQUENT_TIES else CONTINUOUS)
+    policies = {}
+    for i, name in enumerate(question.policies[1:]):
+        step(f"judging {name}")
+        policies[name] = view.judged(i, chosen, names)
+    return Validation(
+        question.policies[0], int(share.base.samples.sum()), base_ties, policies,
+        tuple(view.differences(names)), tuple(findings), level,
+        f"bootstrap over prompts (BCa, {resamples} resamples, seed {start})" if resamples
+        else "Student t over prompts",
+    )  # fmt: skip
+
+
+def _procedure_names(procedure: Any) -> tuple[str, ...]:
+    given = [procedure] if isinstance(procedure, (Procedure, str)) else procedure
+    if not isinstance(given, Iterable):
+        raise InputError(f"procedure = {given!r:.60} is not one; give one or a list of them.")
+    chosen = [as_procedure(item) for item in given]
+    if not chosen:
+        raise InputError("no procedure given; name at least one, as in 'bon:4'.")
+    for item in chosen:
+        if power_sides(item)[1] == 0:
+            raise InputError(
+                f"procedure {item.name} has no unbiased estimator here; give standard, bon:N or "
+                "won:N."
+            )
+    return tuple(dict.fromkeys(item.name for item in chosen))
+
+
+def _natural(value: Any, name: str) -> int:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
+        raise InputError(f"{name} = {value!r:.40} is not allowed; give a whole number from 0 on.")
+    return int(value)
+
+
+def _ask(transform: Any, beta: Any, kl: Any, names: tuple[str, ...], level: float) -> Ask:
+    chosen = None if transform is None else as_transform(transform)
+    if beta is not None or kl is not None:
+        if chosen is None:
+            raise InputError(
+                "beta or kl given without a transform; name the transform of the run, as in "
+                "transform='exp:10' (--transform exp:10)."
+            )
+        beta, nats = budget(beta, kl)
+        kl = None if beta is not None else nats
+    # the standard win rate comes first: the KL floor needs it, asked for or not
+    return Ask(chosen, beta, kl, tuple(dict.fromkeys((STANDARD, *names))), level)
+
+
+def _one_sided(question: Question, share: Share, i: int) -> list[Finding]:
+    ours, theirs = share.policies[i].samples > 0, share.base.samples > 0
+    name = question.policies[1 + i]
+    counts = {
+        "only_base": np.count_nonzero(theirs & ~ours),
+        "only_policy": np.count_nonzero(ours & ~theirs),
+    }
+    return [Finding(kind, name, int(count)) for kind, count in counts.items() if count]
+
+
+@dataclass(frozen=True)
+class _View:
+    """Everything measured, looked at one policy at a time."""
+
+    question: Question
+    share: Share
+    ask: Ask
+    resamples: int
+    seed: int
+
+    def row(self, name: str) -> int:
+        return self.ask.procedures.index(name)
+
+    def shared(self, i: int) -> Array:
+        """Prompts with samples of both policies."""
+        return (self.share.policies[i].samples > 0) & (self.share.base.samples > 0)
+
+    def too_few(self, i: int, names: Sequence[str]) -> list[Finding]:
+        rates, shared = self.share.policies[i].win_rates, self.shared(i)
+        counts = [(name, np.count_nonzero(shared & np.isnan(rates[self.row(name)])))
+                  for name in names]  # fmt: skip
+        policy = self.question.policies[1 + i]
+        return [Finding("too_few", policy, int(c), None, name) for name, c in counts if c]
+
+    def ranks(self, i: int) -> TiedRanks:
+        """Ranks on the prompts of both policies."""
+        numbers, base, shared = self.share.policies[i], self.share.base, self.shared(i)
+        samples = np.repeat(shared, numbers.samples)
+        atoms = np.repeat(shared, base.atoms_each)
+        cuts = [np.concatenate([[0], np.cumsum(each[shared])]).astype(np.intp)
+                for each in (base.atoms_each, numbers.samples)]  # fmt: skip
+        return TiedRanks(
+            base.atoms[atoms], cuts[0], numbers.below[samples], numbers.equal[samples], cuts[1]
+        )
+
+    def judged(self, i: int, law: str, names: Sequence[str]) -> PolicyValidation:
+        numbers, shared, name = self.share.policies[i], self.shared(i), self.question.policies[i + 1]
+        if not shared.any():
+            raise InputError(
+                f"policies {self.question.policies[0]!r} and {name!r} have no prompt in common; "
+                "check the prompt column and that both were sampled on the same prompts."
+            )
+        ranks = self.ranks(i)
+        theory, notes = theory_of(ranks, law, self.ask)
+        ratios = [self._estimate(x[shared]) if np.isfinite(x[shared]).any() else None
+                  for x in (numbers.k1, numbers.k3)]  # fmt: skip
+        spent, origin = _spent(ratios[0], theory)
+        bench = _Bench(law, ranks)
+        rows = tuple(self._row(i, p, theory, spent, bench) for p in names)
+        standard = self._estimate(numbers.win_rates[0][shared], _UNIT)
+        result = PolicyValidation(
+            name, int(np.count_nonzero(shared)), int(numbers.samples.sum()),
+            self._estimate(numbers.ties[shared]).value, kl_floor(standard.value),
+            ratios[0], ratios[1], calibrated_kl(calibration_of(ranks), level=self.ask.level),
+            spent, origin, theory, rows, (), (*notes, *_cautions(law, ranks, theory)),
+            self.share.extremes[i],
+        )  # fmt: skip
+        return verdict(result, self.ask, self.question.policies[0])
+
+    def _estimate(self, values: Array, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
+        return mean_over_prompts(values, level=self.ask.level, bounds=bounds)
+
+    def _row(
+        self, i: int, name: str, theory: Theory | None, spent: float | None, bench: _Bench
+    ) -> WinRate:
+        at, shared = self.row(name), self.shared(i)
+        numbers, base = self.share.policies[i], self.share.base
+        rates = numbers.win_rates[at][shared]
+        if np.isnan(rates).all():
+            raise InputError(
+                f"{name}: no prompt has enough samples of both {self.question.policies[0]!r} and "
+                f"{self.question.policies[i + 1]!r}; collect more or take a smaller N."
+            )
+        found = self._estimate(rates, _UNIT)
+        ci = found.ci
+        if self.resamples and found.prompts > 1:
+            ci = bootstrap_over_prompts(
+                rates, rng=self.seed, resamples=self.resamples, level=self.ask.level
+            ).ci
+        predicted, predicted_ci, z = None, None, None
+        if theory is not None:
+            predicted, predicted_ci, z = _against(rates, theory, at, self.ask.level)
+        least = bench.optimal_kl(name, found.value)
+        ends = None if ci is None else tuple(bench.optimal_kl(name, end) for end in ci)
+        worth = least is not None and spent is not None and spent > 0.0
+        return WinRate(
+            name, found.value, found.stderr, ci, predicted, predicted_ci, z, found.prompts,
+            found.excluded, least, ends, least / spent if worth else None,
+            _pick(numbers.picks.reward[at], base.picks.reward[at], shared),
+            self._truth(numbers, at, shared),
+        )  # fmt: skip
+
+    def _truth(self, numbers: PolicyNumbers, at: int, shared: Array) -> TrueReward | None:
+        true = numbers.true_win_rates[at][shared]
+        if np.isnan(true).all():
+            return None
+        ours, theirs = numbers.picks, self.share.base.picks
+        return TrueReward(
+            self._estimate(true, _UNIT),
+            paired_difference(numbers.win_rates[at][shared], true, level=self.ask.level),
+            _pick(ours.truth[at], theirs.truth[at], shared),
+            _pick(ours.oracle[at], theirs.oracle[at], shared),
+        )
+
+    def differences(self, names: Sequence[str]) -> list[Difference]:
+        out = []
+        for i, j in combinations(range(len(self.share.policies)), 2):
+            for name in names:
+                ours, theirs = (self.share.policies[x].win_rates[self.row(name)] for x in (i, j))
+                if not np.isnan(ours - theirs).all():
+                    found = paired_difference(ours, theirs, level=self.ask.level)
+                    first, second = (self.question.policies[1 + x] for x in (i, j))
+                    out.append(Difference(first, second, name, found))
+        return out
+
+
+class _Bench:
+    """The least KL for a win rate, on the law that theory uses."""
+
+    def __init__(self, law: str, ranks: TiedRanks) -> None:
+        self.law, self.ranks = law, ranks
+        self.standings: dict[str, DiscreteStanding] = {}
+
+    def optimal_kl(self, name: str, win_rate: float) -> float | None:
+        if self.law == CONTINUOUS:
+            return optimal_kl(as_procedure(name), win_rate)
+        if name not in self.standings:
+            self.standings[name] = DiscreteStanding(
+                self.ranks.counts, self.ranks.atoms, as_procedure(name)
+            )
+        return self.standings[name].optimal_kl(win_rate)
+
+
+def _pick(ours: Array, theirs: Array, shared: Array) -> Pick:
+    """Means over the prompts that have both numbers."""
+    both = shared & ~np.isnan(ours) & ~np.isnan(theirs)
+    return Pick(float(ours[both].mean()), float(theirs[both].mean()))
+
+
+def _spent(ratios: Estimate | None, theory: Theory | None) -> tuple[float | None, str]:
+    if ratios is not None:
+        return ratios.value, "log-ratios"
+    if theory is not None:
+        return theory.kl.value, "theory"
+    return None, "none"
+
+
+def _against(
+    rates: Array, theory: Theory, at: int, level: float
+) -> tuple[float | None, tuple[float, float] | None, float | None]:
+    """Prediction on the prompts observed, its interval, and z of the difference.
+
+    With both means written as sums of independent contributions of prompts, fitted parameters
+    included, their difference has the error of its own contributions.
+    """
+    local, through = theory.local[:, at], theory.influence[:, at]
+    both = ~np.isnan(rates) & ~np.isnan(local)
+    count = int(np.count_nonzero(both))
+    if count < 2:
+        return None, None, None
+    used = both | (through != 0.0)
+    total = int(np.count_nonzero(used))
+    predicted = float(local[both].mean())
+    gap = float(rates[both].mean()) - predicted
+
+    def error(values: Array, mean: float, sign: float) -> float:
+        each = np.where(both, (values - mean) * (total / count), 0.0) + sign * through
+        return float(np.sqrt(np.sum(each[used] ** 2) / (total * (total - 1.0))))
+
+    filled = np.where(both, rates, 0.0), np.where(both, local, 0.0)
+    wobble = error(filled[1], predicted, 1.0)
+    interval = student_interval(predicted, wobble, total, level, _UNIT) if wobble > 0.0 else None
+    spread = error(filled[0] - filled[1], gap, -1.0)
+    own = float(np.std(rates[both], ddof=1) / np.sqrt(count))
+    spread = max(spread, _LEAST_ERROR * own)
+    return predicted, interval, gap / spread if spread > 0.0 else None
+
+
+def _cautions(law: str, ranks: TiedRanks, theory: Theory | None) -> tuple[str, ...]:
+    few = int(np.median(ranks.base_sizes))
+    if law == DISCRETE and theory is not None and theory.fitted and few < 12:
+        return (
+            f"{few} base samples a prompt and many ties: the fitted law keeps a bias that may "
+            "reach its standard error; 12 or more remove it",
+        )
+    return ()
