@@ -191,7 +191,9 @@ def validate(
         str | None, typer.Option(help="Column of log pi/pi_ref of the sequence, nats.")
     ] = None,
     sample: Annotated[str | None, typer.Option(help="Column that tells samples apart.")] = None,
-    strict: Annotated[bool, typer.Option(help="Anything wrong with the scores is an error.")] = False,
+    strict: Annotated[
+        bool, typer.Option(help="Anything wrong with the scores is an error.")
+    ] = False,
     law: Annotated[str, typer.Option(help="auto, continuous or discrete base.")] = "auto",
     level: Annotated[float, typer.Option(help="Confidence level.")] = 0.95,
     bootstrap: Annotated[int, typer.Option(help="Resamples of prompts; 0: Student.")] = 0,

@@ -28,6 +28,9 @@ class OutOfReachError(InfalignError):
         super().__init__(message)
         self.limit = limit
 
+    def __reduce__(self) -> tuple[type, tuple[str, float]]:  # to cross processes whole
+        return type(self), (str(self), self.limit)
+
 
 class PrecisionError(InfalignError):
     """A number that float64 cannot hold to the promised accuracy.
@@ -41,3 +44,6 @@ class PrecisionError(InfalignError):
     def __init__(self, message: str, estimate: float) -> None:
         super().__init__(message)
         self.estimate = estimate
+
+    def __reduce__(self) -> tuple[type, tuple[str, float]]:  # to cross processes whole
+        return type(self), (str(self), self.estimate)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from infalign_theory.errors import InputError
 
 Array: TypeAlias = NDArray[np.float64]
-IntArray: TypeAlias = NDArray[np.intp]
+IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 

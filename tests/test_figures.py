@@ -15,12 +15,12 @@ from scipy.integrate import simpson
 from scipy.optimize import minimize_scalar
 
 from infalign_theory import files, plotting
+from infalign_theory.drawing import drawing_style
 from infalign_theory.efficiency import first_order_efficiency
 from infalign_theory.errors import InputError
 from infalign_theory.figures import FIGURES, Drawing, Table, reproduce
 from infalign_theory.figures import laws as law_figures
 from infalign_theory.figures.curves import PROCEDURES, TRANSFORMS
-from infalign_theory.figures.spec import drawing_style
 from infalign_theory.frontiers import compare, frontier
 from infalign_theory.optima import optimum
 from infalign_theory.transforms import Exponential, Expression

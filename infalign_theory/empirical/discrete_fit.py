@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize, special
 
-from infalign_theory.empirical.families import LARGEST_T, FixedTransform, FreeExponential
+from infalign_theory.empirical.families import FixedTransform, FreeExponential
 from infalign_theory.empirical.groups import share_out
 from infalign_theory.empirical.uncertainty import Bounds, Estimate, student_interval
 from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
@@ -24,11 +24,12 @@ from infalign_theory.kernels import jackknife
 from infalign_theory.points import Points
 from infalign_theory.procedures import as_procedure, power_sides
 from infalign_theory.transforms import Transform
-from infalign_theory.types import Array, IntArray
+from infalign_theory.types import Array, BoolArray, IntArray
 
 _LARGEST_RANGE = 600.0  # of exponents: their exponentials must stay inside float64
 _STARTS = (-20.0, -8.0, -3.0, 0.0, 3.0, 8.0, 20.0)
 _HATS = 5
+_ENOUGH = 2000  # prompts that find where to start
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,27 @@ class TiedRanks:
         return np.asarray(np.diff(running[self.atoms]))
 
     @cached_property
-    def usable(self) -> Array:
+    def usable(self) -> BoolArray:
         """Prompts with aligned samples and enough base samples for the jackknife."""
         return (np.diff(self.offsets) > 0) & (self.base_sizes >= jackknife.LEAST)
+
+    @cached_property
+    def places(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+        """Different (below, equal) of each prompt, how many samples stand there, and offsets."""
+        new = np.ones(self.below.size, dtype=bool)
+        new[1:] = (np.diff(self.below) != 0) | (np.diff(self.equal) != 0)
+        new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
+        at = np.flatnonzero(new)
+        times = np.diff(np.append(at, self.below.size)).astype(np.int32)
+        return self.below[at], self.equal[at], times, np.searchsorted(at, self.offsets)
+
+    def only(self, chosen: BoolArray) -> TiedRanks:
+        """The same of some prompts."""
+        samples, each = np.diff(self.offsets), np.diff(self.atoms)
+        kept, held = np.repeat(chosen, samples), np.repeat(chosen, each)
+        cuts = [np.concatenate([[0], np.cumsum(x[chosen])]).astype(np.intp)
+                for x in (each, samples)]  # fmt: skip
+        return TiedRanks(self.counts[held], cuts[0], self.below[kept], self.equal[kept], cuts[1])
 
     @cached_property
     def table(self) -> tuple[IntArray, Points]:
@@ -89,10 +108,11 @@ class TiedRanks:
         weight, columns = self.weight(eta), np.ascontiguousarray(features.T)
         # the scale of the weights is that of exp(eta - max eta)
         shifted = eta - float(np.max(eta))
+        below, equal, times, offsets = self.places
 
         def run(first: int, last: int) -> None:
             jackknife.residuals(
-                self.counts, self.atoms, self.below, self.equal, self.offsets, self.table[0],
+                self.counts, self.atoms, below, equal, times, offsets, self.table[0],
                 shifted, weight, columns, out, first, last,
             )  # fmt: skip
 
@@ -156,12 +176,12 @@ class DiscreteFit:
         local = self.ranks.outcomes(self.eta(), procedures)
         usable = self.ranks.usable
         return local, self._through_theta(
-            lambda eta: self.ranks.outcomes(eta, procedures)[usable].mean(axis=0)
+            lambda eta: self.ranks.outcomes(eta, procedures)[usable].mean(axis=0), local.shape[1]
         )
 
-    def _through_theta(self, mean: Callable[[Array], Array]) -> Array:
-        """Influence of each prompt on a mean, through theta; 0 for prompts not used."""
-        moved = np.zeros((self.ranks.prompts, mean(self.eta()).size))
+    def _through_theta(self, mean: Callable[[Array], Array], size: int) -> Array:
+        """Influence of each prompt on ``size`` means, through theta; 0 for prompts not used."""
+        moved = np.zeros((self.ranks.prompts, size))
         for i, spread in enumerate(np.sqrt(np.diag(self.covariance)).tolist()):
             if spread > 0.0:
                 step = np.zeros(self.theta.size)
@@ -172,19 +192,22 @@ class DiscreteFit:
         return moved
 
     def shares(self, bins: int) -> Array:
-        """Share of the tilted laws in equal bins of rank, the mean over usable prompts."""
+        """Expected share of aligned ranks in equal bins, the mean over usable prompts.
+
+        A base sample ranked among the others of its prompt is what an aligned sample would be
+        with its tilt as weight.
+        """
         ranks, usable = self.ranks, self.ranks.usable
         each, sizes = np.diff(ranks.atoms), ranks.base_sizes
         owner = np.repeat(np.arange(ranks.prompts), each)
         running = np.concatenate([[0], np.cumsum(ranks.counts)])
         below = running[:-1] - running[ranks.atoms[:-1]][owner]
         kept = usable[owner]
-        row = ranks.table[0][sizes[owner[kept]]] + 2 * below[kept] + ranks.counts[kept]
-        mass = ranks.counts[kept] * ranks.weight(self.eta())[row]
-        mass /= np.bincount(owner[kept], mass, ranks.prompts)[owner[kept]]
-        scale = bins / (sizes[owner[kept]] + 1.0)
-        low = below[kept] * scale
-        high = (below[kept] + ranks.counts[kept] + 1) * scale
+        below, equal, owner = below[kept], ranks.counts[kept] - 1, owner[kept]
+        row = ranks.table[0][sizes[owner] - 1] + 2 * below + equal
+        mass = (equal + 1) * ranks.weight(self.eta())[row]
+        mass /= np.bincount(owner, mass, ranks.prompts)[owner]
+        low, high = below * (bins / sizes[owner]), (below + equal + 1) * (bins / sizes[owner])
         inside = [np.clip(high - j, 0, 1) - np.clip(low - j, 0, 1) for j in range(bins)]
         return np.array([mass @ (x / (high - low)) for x in inside]) / self.prompts
 
@@ -206,9 +229,12 @@ class DiscreteFit:
         hats = np.clip(1.0 - np.abs(u - knots[:-1, None]) * (_HATS - 1), 0.0, None)
         usable = self.ranks.usable
         found = self.ranks.residuals(self.eta(), hats)[usable, 1:]
-        found = found + self._through_theta(
-            lambda eta: self.ranks.residuals(eta, hats)[usable, 1:].mean(axis=0)
-        )[usable]
+        found = (
+            found
+            + self._through_theta(
+                lambda eta: self.ranks.residuals(eta, hats)[usable, 1:].mean(axis=0), len(hats)
+            )[usable]
+        )
         mean, prompts = found.mean(axis=0), self.prompts
         values, axes = np.linalg.eigh(np.cov(found.T, ddof=1))
         # directions that the fit itself has matched have no spread left
@@ -241,39 +267,46 @@ def fit_discrete(
             f"{used} prompts have aligned samples and at least {jackknife.LEAST} base samples; a "
             "fit with standard errors by prompt needs at least 2."
         )
-    points = ranks.table[1]
+    chosen = np.flatnonzero(ranks.usable)
+    few = np.zeros(ranks.prompts, dtype=bool)
+    few[chosen[np.linspace(0, chosen.size - 1, min(chosen.size, _ENOUGH)).astype(int)]] = True
+    some = ranks.only(few)
     if transform is None:
-        free = FreeExponential(points)
-        starts = [(_strength(ranks, FixedTransform(free.phi(t))), t) for t in _STARTS]
-        best = max(starts, key=lambda s: s[0][1])
-        return _solved(ranks, free, np.array([best[0][0], best[1]]), 1.0, level)
-    with np.errstate(over="ignore", under="ignore"):
+        free = FreeExponential(some.table[1])
+        starts = [(_strength(some, FixedTransform(free.phi(t))), t) for t in _STARTS]
+        (a, _), t = max(starts, key=lambda start: start[0][1])
+        return _solved(ranks, FreeExponential(ranks.table[1]), np.array([a, t]), 1.0, level)
+    start, scale = fixed_family(transform, some.table[1])
+    family, spread = fixed_family(transform, ranks.table[1])
+    k = _strength(some, start)[0] / scale
+    return _solved(ranks, family, np.array([k * spread]), spread, level)
+
+
+def fixed_family(transform: Transform, points: Points) -> tuple[FixedTransform, float]:
+    """The family theta Phi / scale at the points, and its scale."""
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
         phi = transform.differences(points)
-    spread = float(np.std(phi)) if np.isfinite(phi).all() else np.nan
-    if not spread > 0.0 or not np.isfinite(spread):
+    spread = float(np.std(phi)) if np.isfinite(phi).all() else 0.0
+    if not 0.0 < spread < np.inf:
         raise InputError(
             f"transform {transform.name} is constant or not finite at the calibrated rewards of "
             "these scores; give one that is finite inside (0, 1) and not constant."
         )
-    family = FixedTransform(phi / spread)
-    start = np.array([_strength(ranks, family)[0]])
-    return _solved(ranks, family, start, spread, level)
+    return FixedTransform(phi / spread), spread
 
 
 def _strength(ranks: TiedRanks, family: FixedTransform) -> tuple[float, float]:
     """The strength where the mean score is 0, and the log-likelihood there."""
-    usable = ranks.usable
 
     def score(k: float) -> float:
-        return float(ranks.residuals(k * family.phi, family.phi[None])[usable, 1].mean())
+        return float(ranks.residuals(k * family.phi, family.phi[None])[:, 1].mean())
 
     here = score(0.0)
     step = 1.0 if here > 0.0 else -1.0
     while score(step) * here > 0.0:  # ends in OutOfReachError where nothing stops it
         step *= 2.0
-    k = float(optimize.brentq(score, 0.0, step, xtol=1e-10, rtol=1e-12)) if here else 0.0
-    value = ranks.residuals(k * family.phi, family.phi[None])[usable, 0].mean()
-    return k, float(value)
+    k = float(optimize.brentq(score, 0.0, step, xtol=1e-6, rtol=1e-6)) if here else 0.0
+    return k, float(ranks.residuals(k * family.phi, family.phi[None])[:, 0].mean())
 
 
 def _solved(
@@ -287,14 +320,16 @@ def _solved(
         eta, first, _ = family.at(at)
         return ranks.residuals(eta, first)[usable]
 
-    if theta.size > 1:
-        found = optimize.root(
-            lambda at: scores(at)[:, 1:].mean(axis=0) if family.allowed(at) else np.full(2, 1e3),
-            theta, method="hybr", options={"xtol": 1e-11},
-        )  # fmt: skip
-        theta = np.asarray(found.x)
-        if not found.success and np.max(np.abs(found.fun)) > 1e-9 or not family.allowed(theta):
-            raise _undetermined(theta)
+    def mean(at: Array) -> Array:
+        if not family.allowed(at):
+            return np.full(at.size, 1e3)
+        found: Array = scores(at)[:, 1:].mean(axis=0)
+        return found
+
+    found = optimize.root(mean, theta, method="hybr", options={"xtol": 1e-11})
+    theta = np.asarray(found.x)
+    if not family.allowed(theta) or not np.max(np.abs(found.fun)) < 1e-9:
+        raise _undetermined(theta)
     here = scores(theta)
     jacobian = np.empty((theta.size, theta.size))
     for i in range(theta.size):

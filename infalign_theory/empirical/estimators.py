@@ -89,9 +89,7 @@ def picked_truth(proxy: Groups, truth: Any, procedure: Procedure | str) -> Array
     out = np.empty(proxy.prompts)
 
     def run(first: int, last: int) -> None:
-        ustatistics.picked_means(
-            proxy.values, values, proxy.offsets, n, best, out, first, last
-        )
+        ustatistics.picked_means(proxy.values, values, proxy.offsets, n, best, out, first, last)
 
     share_out(run, proxy.prompts, proxy.values.size)
     return out

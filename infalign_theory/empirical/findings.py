@@ -90,7 +90,10 @@ class Findings:
             Finding(kind, None if pid is None else policies[pid], count, example)
             for (kind, pid), (count, example) in sorted(
                 self.found.items(),
-                key=lambda item: (order.index(item[0][0]), -1 if item[0][1] is None else item[0][1]),
+                key=lambda item: (
+                    order.index(item[0][0]),
+                    -1 if item[0][1] is None else item[0][1],
+                ),
             )
         ]
 

@@ -82,7 +82,7 @@ class TiltFit:
         slope = solution.slope(
             lambda theta: solution.likelihood.win_rate(solution.family, theta, ours)
         )
-        return solution.influence @ slope
+        return np.asarray(solution.influence @ slope)
 
     def density(self, u: Any) -> Array:
         """f(u) of the fitted law at u in [0, 1], shape (n,)."""
@@ -217,7 +217,7 @@ def fit_tilt(
     solution = _Solution(light, family, theta, covariance, by_prompt @ inverse)
     if free:
         t = solution.implied(lambda x: float(x[1]), (-LARGEST_T, LARGEST_T), context)
-        k = _exponential_k(solution, context)
+        k = exponential_k(theta, covariance, counts.prompts, counts.excluded, level)
         chosen = Exponential(t.value)
     else:
         t, k = None, solution.implied(lambda x: float(x[0]) / scale, ANYWHERE, context)
@@ -249,15 +249,17 @@ def _best_exponential(likelihood: Likelihood) -> tuple[Array, Value]:
     return maximise(likelihood, family, np.array([a, t]))
 
 
-def _exponential_k(solution: _Solution, context: _Context) -> Estimate:
-    """k = a / |expm1(t)|, its interval on the log scale: its error is a factor."""
-    a, t = solution.theta
+def exponential_k(
+    theta: Array, covariance: Array, prompts: int, excluded: int, level: float
+) -> Estimate:
+    """k = a / |expm1(t)| of theta = (a, t); its error is a factor: interval on the log scale."""
+    a, t = theta
     k = float(a / abs(np.expm1(t)))
     slope = np.array([1.0 / a, 1.0 / np.expm1(-t)])
-    factor = float(np.sqrt(slope @ solution.covariance @ slope))
-    low, high = student_interval(0.0, min(factor, 1e2), context.prompts, context.level)
+    factor = float(np.sqrt(slope @ covariance @ slope))
+    low, high = student_interval(0.0, min(factor, 1e2), prompts, level)
     ends = sorted(k * float(np.exp(np.clip(x, -300, 300))) for x in (low, high))
-    return Estimate(k, abs(k) * factor, (ends[0], ends[1]), context.prompts, context.excluded)
+    return Estimate(k, abs(k) * factor, (ends[0], ends[1]), prompts, excluded)
 
 
 def _refuse_extreme(counts: Counts, weights: Array) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,7 +147,7 @@ def measure(
     values, ends = _sorted_rows(connection, columns, len(names), len(question.policies))
     sides = [
         _Side.of({role: column[first:last] for role, column in values.items()}, len(names))
-        for first, last in zip(ends[:-1], ends[1:], strict=True)
+        for first, last in pairwise(ends)
     ]
     base, aligned = sides[0], sides[1:]
     measured = tuple(_policy_numbers(side, base, question.procedures) for side in aligned)
@@ -232,9 +233,7 @@ class _Side:
         owner, missing = self.scores.owner, np.isnan(self.truth)
         order = np.lexsort((self.truth, owner))
         by_truth = Groups(np.where(missing, 0.0, self.truth)[order], self.scores.offsets)
-        oracle = _rows(
-            estimators.picked_truth(by_truth, by_truth.values, p) for p in procedures
-        )
+        oracle = _rows(estimators.picked_truth(by_truth, by_truth.values, p) for p in procedures)
         oracle[:, np.unique(owner[missing])] = np.nan
         return Picks(reward, truth, oracle)
 

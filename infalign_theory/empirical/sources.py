@@ -63,6 +63,7 @@ class Source:
         for role, name in wanted.items():
             if not isinstance(name, str):
                 raise InputError(f"{role} = {name!r:.60} is not a column name; give a text.")
+        listed: list[tuple[str | None, list[Any]]]
         if isinstance(scores, Mapping):
             listed = [(str(label), [given]) for label, given in scores.items()]
         elif isinstance(scores, (str, Path)):
@@ -135,10 +136,11 @@ def database(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="infalign-") as folder:
-        config = {"autoinstall_known_extensions": "false", "temp_directory": folder}
         connection = None
         try:
-            connection = duckdb.connect(config=config)
+            connection = duckdb.connect(
+                config={"autoinstall_known_extensions": "false", "temp_directory": folder}
+            )
             if memory is not None:
                 connection.execute(f"SET memory_limit = {_text(memory)}")
             yield connection
@@ -149,9 +151,7 @@ def database(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
             ) from None
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
-            raise InputError(
-                f"the scores cannot be read: {first}; give {ALLOWED_FILES}."
-            ) from None
+            raise InputError(f"the scores cannot be read: {first}; give {ALLOWED_FILES}.") from None
         finally:
             if connection is not None:
                 connection.close()

@@ -17,8 +17,11 @@ from infalign_theory.trajectory import Powers, Trajectory
 from infalign_theory.types import Array, IntArray
 
 _LARGEST_KL = 40.0
-_LOG_K = np.linspace(-6.0, 12.0, 73)
-_ATOMS = 300_000
+_LOG_K = np.linspace(-4.5, 10.5, 31)
+# one optimum costs microseconds an atom, and a curve has many: what all prompts would cost is
+# spent on an even selection of them
+_ATOMS = 3000
+_ENOUGH = 100
 
 
 def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
@@ -55,9 +58,9 @@ def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
 class DiscreteStanding:
     """The same on each prompt's own discrete law, one beta for all prompts, KL their mean.
 
-    The optimum is computed at steps of beta and interpolated (monotone cubics: the error is far
-    below that of any win rate), and corrected for laws known from K samples by the jackknife, to
-    order 1/K. Of very many prompts an even selection stands for all.
+    The optimum is computed at steps of beta and interpolated by monotone cubics. Laws known from
+    K samples are corrected by the jackknife, to order 1/K, where that leaves 100 prompts or all;
+    of very many prompts an even selection stands for all.
     """
 
     counts: IntArray
@@ -82,17 +85,20 @@ class DiscreteStanding:
     def _laws_and_weights(self) -> tuple[PromptLaws, Array]:
         """Each prompt's law, and with one sample less, with weights that sum to 1."""
         each = np.diff(self.atoms)
-        cost = int(np.sum(each * (each + 1)))
-        prompts = max(1, int(each.size * min(1.0, _ATOMS / cost)))
-        chosen = np.unique(np.linspace(0, each.size - 1, prompts).astype(int))
+        cost = float(np.mean(each * (each + 1.0)))
+        corrected = _ATOMS / cost >= min(_ENOUGH, each.size)
+        affordable = int(_ATOMS / (cost if corrected else np.mean(each)))
+        prompts = min(max(affordable, 1), each.size)
+        chosen = np.linspace(0, each.size - 1, prompts).astype(int)
         masses, sizes, weights = [], [], []
         for i in chosen.tolist():
             held = self.counts[self.atoms[i] : self.atoms[i + 1]].astype(np.float64)
             total = held.sum()
+            less_one = corrected and total > 1
             masses.append(held / total)
-            weights.append(total if total > 1 else 1.0)
+            weights.append(total if less_one else 1.0)
             sizes.append(held.size)
-            for j in range(held.size if total > 1 else 0):
+            for j in range(held.size if less_one else 0):
                 less = held.copy()
                 less[j] -= 1.0
                 less = less[less > 0.0]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from infalign_theory.empirical.shares import Question, Share, measure, together
 from infalign_theory.empirical.sources import Source, database, some
 from infalign_theory.errors import InputError
-
-if TYPE_CHECKING:
-    import duckdb
 
 SHARE_ROWS = 1 << 23
 DEFAULT_BASE = "base"
@@ -33,7 +30,9 @@ def survey(
     with database(memory) as connection:
         source.load(connection)
         rows = connection.execute("SELECT count(*) FROM source").fetchall()[0][0]
-        question = Question(source, named(source, base, connection), procedures, memory)
+        question = Question(
+            source, named(source, base, source.policies(connection)), procedures, memory
+        )
         shares = max(1, -(-rows // SHARE_ROWS))
         found = []
         for share in range(shares):
@@ -42,11 +41,8 @@ def survey(
     return question, together(found)
 
 
-def named(
-    source: Source, base: str | None, connection: duckdb.DuckDBPyConnection
-) -> tuple[str, ...]:
-    """Names of all policies, the base first."""
-    policies = source.policies(connection)
+def named(source: Source, base: str | None, policies: list[str]) -> tuple[str, ...]:
+    """Names of all policies, the base first, from their sorted names."""
     where = f"column {source.columns['policy']!r}" if "policy" in source.columns else "the files"
     if not policies:
         raise InputError(

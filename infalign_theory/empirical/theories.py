@@ -11,19 +11,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infalign_theory.empirical.calibration import Calibration
-from infalign_theory.empirical.discrete_fit import DiscreteFit, TiedRanks, fit_discrete
-from infalign_theory.empirical.families import LARGEST_T, FixedTransform
-from infalign_theory.empirical.fitting import FREE, fit_tilt, judge_tilt
+from infalign_theory.empirical.discrete_fit import (
+    DiscreteFit,
+    TiedRanks,
+    fit_discrete,
+    fixed_family,
+)
+from infalign_theory.empirical.families import LARGEST_T
+from infalign_theory.empirical.fitting import FREE, exponential_k, fit_tilt, judge_tilt
 from infalign_theory.empirical.groups import Groups
 from infalign_theory.empirical.laws import PromptLaws, tilted
 from infalign_theory.empirical.uncertainty import Estimate, mean_over_prompts
 from infalign_theory.errors import InfalignError, InputError
 from infalign_theory.kernels.jackknife import LEAST
 from infalign_theory.policy import align
-from infalign_theory.procedures import as_procedure
 from infalign_theory.tilt import solve
 from infalign_theory.transforms import Identity, Transform
-from infalign_theory.types import Array
+from infalign_theory.types import Array, BoolArray
 from infalign_theory.winrate import win_rate
 
 CONTINUOUS, DISCRETE = "continuous", "discrete"
@@ -142,22 +146,18 @@ def _continuous(ranks: TiedRanks, ask: Ask) -> Theory:
     if test is not None:
         goodness = Goodness(test.statistic, test.df, test.p_value)
         shares = Shares(test.edges, test.observed, test.stderr, test.expected)
-    return Theory(
-        CONTINUOUS, name, not ask.given, k, t, kl, goodness, shares, local, influence
-    )
+    return Theory(CONTINUOUS, name, not ask.given, k, t, kl, goodness, shares, local, influence)
 
 
 def _discrete(ranks: TiedRanks, ask: Ask) -> Theory:
     fit = _given(ranks, ask) if ask.given else fit_discrete(ranks, ask.transform, level=ask.level)
     local, influence = fit.outcomes(ask.procedures)
     usable = ranks.usable
-    spent = mean_over_prompts(
-        (local + influence)[usable, 0], level=ask.level, bounds=(0.0, np.inf)
-    )
+    spent = mean_over_prompts((local + influence)[usable, 0], level=ask.level, bounds=(0.0, np.inf))
     t = None
     if ask.transform is None:
-        a, t = fit.parameter(0), fit.parameter(1, bounds=(-LARGEST_T, LARGEST_T))
-        k = _known(a.value / abs(float(np.expm1(t.value))) if t.value else a.value)
+        t = fit.parameter(1, bounds=(-LARGEST_T, LARGEST_T))
+        k = exponential_k(fit.theta, fit.covariance, fit.prompts, t.excluded, ask.level)
         name = _exponential_name(t.value)
     else:
         k, name = fit.parameter(0, fit.scale), ask.transform.name
@@ -181,21 +181,16 @@ def _given(ranks: TiedRanks, ask: Ask) -> DiscreteFit:
             f"no prompt has aligned samples and {LEAST} base samples; collect more base samples."
         )
     if ask.beta is None:
-        family = tilted(ask.transform, laws_of(ranks, usable))
-        k = solve(family, float(ask.kl or 0.0)).k
+        k = solve(tilted(ask.transform, laws_of(ranks, usable)), float(ask.kl or 0.0)).k
     else:
         k = 1.0 / ask.beta
-    with np.errstate(over="ignore", under="ignore"):
-        phi = ask.transform.differences(ranks.table[1])
-    size = float(np.max(np.abs(phi)))
+    family, size = fixed_family(ask.transform, ranks.table[1])
     influence = np.zeros((int(np.count_nonzero(usable)), 1))
     theta = np.array([k * size])
-    return DiscreteFit(
-        ranks, FixedTransform(phi / size), theta, influence, size, float("nan"), ask.level
-    )
+    return DiscreteFit(ranks, family, theta, influence, size, float("nan"), ask.level)
 
 
-def laws_of(ranks: TiedRanks, chosen: Array) -> PromptLaws:
+def laws_of(ranks: TiedRanks, chosen: BoolArray) -> PromptLaws:
     """The empirical laws of the base on some prompts."""
     each = np.diff(ranks.atoms)
     kept = np.repeat(chosen, each)

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from infalign_theory.empirical.discrete_fit import TiedRanks
 from infalign_theory.empirical.divergence import kl_floor
 from infalign_theory.empirical.findings import Finding
 from infalign_theory.empirical.goodness import calibrated_kl
-from infalign_theory.empirical.discrete_fit import TiedRanks
 from infalign_theory.empirical.results import (
     Difference,
     Pick,
@@ -45,7 +45,7 @@ from infalign_theory.errors import InputError
 from infalign_theory.policy import budget
 from infalign_theory.procedures import Procedure, as_procedure, power_sides
 from infalign_theory.transforms import Transform, as_transform
-from infalign_theory.types import Array
+from infalign_theory.types import Array, BoolArray
 
 STANDARD = "standard"
 # from this chance of a tie on, win rates behind Best-of-N feel the grades
@@ -244,7 +244,7 @@ class _View:
     def row(self, name: str) -> int:
         return self.ask.procedures.index(name)
 
-    def shared(self, i: int) -> Array:
+    def shared(self, i: int) -> BoolArray:
         """Prompts with samples of both policies."""
         return (self.share.policies[i].samples > 0) & (self.share.base.samples > 0)
 
@@ -257,17 +257,18 @@ class _View:
 
     def ranks(self, i: int) -> TiedRanks:
         """Ranks on the prompts of both policies."""
-        numbers, base, shared = self.share.policies[i], self.share.base, self.shared(i)
-        samples = np.repeat(shared, numbers.samples)
-        atoms = np.repeat(shared, base.atoms_each)
-        cuts = [np.concatenate([[0], np.cumsum(each[shared])]).astype(np.intp)
+        numbers, base = self.share.policies[i], self.share.base
+        cuts = [np.concatenate([[0], np.cumsum(each)]).astype(np.intp)
                 for each in (base.atoms_each, numbers.samples)]  # fmt: skip
-        return TiedRanks(
-            base.atoms[atoms], cuts[0], numbers.below[samples], numbers.equal[samples], cuts[1]
-        )
+        every = TiedRanks(base.atoms, cuts[0], numbers.below, numbers.equal, cuts[1])
+        return every.only(self.shared(i))
 
     def judged(self, i: int, law: str, names: Sequence[str]) -> PolicyValidation:
-        numbers, shared, name = self.share.policies[i], self.shared(i), self.question.policies[i + 1]
+        numbers, shared, name = (
+            self.share.policies[i],
+            self.shared(i),
+            self.question.policies[i + 1],
+        )
         if not shared.any():
             raise InputError(
                 f"policies {self.question.policies[0]!r} and {name!r} have no prompt in common; "
@@ -314,16 +315,18 @@ class _View:
         if theory is not None:
             predicted, predicted_ci, z = _against(rates, theory, at, self.ask.level)
         least = bench.optimal_kl(name, found.value)
-        ends = None if ci is None else tuple(bench.optimal_kl(name, end) for end in ci)
-        worth = least is not None and spent is not None and spent > 0.0
+        ends = None
+        if ci is not None:
+            ends = bench.optimal_kl(name, ci[0]), bench.optimal_kl(name, ci[1])
+        efficiency = least / spent if least is not None and spent and spent > 0.0 else None
         return WinRate(
             name, found.value, found.stderr, ci, predicted, predicted_ci, z, found.prompts,
-            found.excluded, least, ends, least / spent if worth else None,
+            found.excluded, least, ends, efficiency,
             _pick(numbers.picks.reward[at], base.picks.reward[at], shared),
             self._truth(numbers, at, shared),
         )  # fmt: skip
 
-    def _truth(self, numbers: PolicyNumbers, at: int, shared: Array) -> TrueReward | None:
+    def _truth(self, numbers: PolicyNumbers, at: int, shared: BoolArray) -> TrueReward | None:
         true = numbers.true_win_rates[at][shared]
         if np.isnan(true).all():
             return None
@@ -364,7 +367,7 @@ class _Bench:
         return self.standings[name].optimal_kl(win_rate)
 
 
-def _pick(ours: Array, theirs: Array, shared: Array) -> Pick:
+def _pick(ours: Array, theirs: Array, shared: BoolArray) -> Pick:
     """Means over the prompts that have both numbers."""
     both = shared & ~np.isnan(ours) & ~np.isnan(theirs)
     return Pick(float(ours[both].mean()), float(theirs[both].mean()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from infalign_theory.empirical.results import PolicyValidation, WinRate
@@ -9,12 +10,14 @@ from infalign_theory.empirical.theories import Ask
 
 _LARGE_Z = 3.0
 _DOUBTFUL = 0.01
+_MOST = 5
 
 
 def verdict(result: PolicyValidation, ask: Ask, base: str) -> PolicyValidation:
     """The same result with its verdict: did it win, as theory said, at what cost, truly?"""
     sentences = [
-        *(_won(row, result.name, base, ask.level) for row in result.win_rates[:1]),
+        _won(result, base, ask.level),
+        _others(result.win_rates[1:]),
         _agreement(result),
         _cost(result),
         _hacking(result),
@@ -25,6 +28,8 @@ def verdict(result: PolicyValidation, ask: Ask, base: str) -> PolicyValidation:
 def procedure_words(name: str) -> str:
     """A procedure as prose has it."""
     kind, _, n = name.partition(":")
+    if n == "1":
+        return "single samples"
     return {"bon": f"Best-of-{n}", "won": f"Worst-of-{n}"}.get(kind, "single samples")
 
 
@@ -33,17 +38,34 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _won(row: WinRate, name: str, base: str, level: float) -> str:
-    text = f"Under {procedure_words(row.procedure)}, {name} beats {base} {percent(row.estimate)} "
-    text += "of the time"
-    if row.ci is not None:
-        low, high = row.ci
-        text += f" ({100 * level:g} % interval {percent(low)} to {percent(high)})"
-        if low <= 0.5 <= high:
-            text += ": no difference can be told"
-        elif high < 0.5:
-            text += ": it is worse than the base"
+def _listed(texts: Sequence[str]) -> str:
+    return texts[0] if len(texts) == 1 else ", ".join(texts[:-1]) + " and " + texts[-1]
+
+
+def _won(result: PolicyValidation, base: str, level: float) -> str:
+    row = result.win_rates[0]
+    text = f"Under {procedure_words(row.procedure)}, {result.name} beats {base} "
+    text += f"{percent(row.estimate)} of the time"
+    if row.ci is None:
+        return text + " on the one prompt there is."
+    low, high = row.ci
+    if low == high:
+        return text + " on every prompt alike."
+    text += f" ({100 * level:g} % interval {percent(low)} to {percent(high)})"
+    if low <= 0.5 <= high:
+        text += ": no difference can be told"
+    elif high < 0.5:
+        text += ": it is worse than the base"
     return text + "."
+
+
+def _others(rows: Sequence[WinRate]) -> str:
+    told = [f"{percent(row.estimate)} under {procedure_words(row.procedure)}"
+            for row in rows[:_MOST]]  # fmt: skip
+    if not told:
+        return ""
+    more = f" ({len(rows) - _MOST} more in the table)" if len(rows) > _MOST else ""
+    return f"It is {_listed(told)}{more}."
 
 
 def _agreement(result: PolicyValidation) -> str:
@@ -55,11 +77,13 @@ def _agreement(result: PolicyValidation) -> str:
     bad = theory.goodness is not None and theory.goodness.p_value < _DOUBTFUL
     law = f"the {which} law ({theory.transform}, {theory.kl.value:.3g} nats)"
     if not far and not bad:
+        if theory.goodness is None and all(row.z is None for row in result.win_rates):
+            return f"There is too little data to test {law}."
         return f"Win rates and calibrated rewards agree with {law}."
     parts = []
     if far:
         worst = max(far, key=lambda row: abs(row.z or 0.0))
-        where = ", ".join(procedure_words(row.procedure) for row in far)
+        where = _listed([procedure_words(row.procedure) for row in far])
         parts.append(f"win rates under {where} depart from {law} (z up to {worst.z:+.1f})")
     if bad and theory.goodness is not None:
         subject = "calibrated rewards do not follow it" if far else (
@@ -74,27 +98,40 @@ def _cost(result: PolicyValidation) -> str:
     rated = [row for row in result.win_rates if row.efficiency is not None]
     if not rated or result.kl_spent is None:
         return ""
-    row = rated[0]
+    rated.sort(key=lambda row: row.efficiency or 0.0)
     how = "measured from log-ratios" if result.kl_source == "log-ratios" else "by the law"
-    text = (
-        f"It spent {result.kl_spent:.3g} nats ({how}); the optimum reaches its win rate under "
-        f"{procedure_words(row.procedure)} with {row.optimal_kl:.3g} nats"
-    )
-    if row.efficiency is not None and row.efficiency < 1.0:
-        return f"{text}: {percent(row.efficiency)} of what was spent."
-    return text + ", no less than it spent."
+    spent = f"It spent {result.kl_spent:.3g} nats ({how})"
+
+    def share(row: WinRate) -> str:
+        efficiency = row.efficiency or 0.0
+        what = "all" if efficiency >= 1.0 else percent(efficiency)
+        return f"{what} of that under {procedure_words(row.procedure)}"
+
+    ends = [rated[0]] if len(rated) == 1 else [rated[0], rated[-1]]
+    return f"{spent}; the optimum needs {_listed([share(row) for row in ends])}."
 
 
 def _hacking(result: PolicyValidation) -> str:
     rows = [row for row in result.win_rates if row.truth is not None]
-    if not rows or rows[0].truth is None:
+    if not rows:
         return ""
-    row, truth = rows[0], rows[0].truth
+
+    def least_gap(row: WinRate) -> float:
+        gap = row.truth.gap.ci if row.truth is not None else None
+        return gap[0] if gap is not None else -1.0
+
+    row = max(rows, key=least_gap)
+    truth = row.truth
+    if truth is None or truth.gap.ci is None:
+        return ""
     text = (
         f"By the true reward it wins {percent(truth.win_rate.value)} under "
         f"{procedure_words(row.procedure)}"
     )
-    gap = truth.gap
-    if gap.ci is not None and gap.ci[0] > 0.0:
-        return f"{text}, {percent(gap.value)} less than by the reward: the reward is being hacked."
-    return text + "; its lead by the reward is no larger than chance allows."
+    low, high = truth.gap.ci
+    if low > 0.0:
+        points = f"{100 * truth.gap.value:.1f} points less than by the reward"
+        return f"{text}, {points}: the reward is being hacked."
+    if high < 0.0:
+        return f"{text}, {-100 * truth.gap.value:.1f} points more than by the reward."
+    return f"{text}; no gap between the two can be told."

@@ -1,33 +1,20 @@
-"""What a theory figure is, and how it becomes the same bytes on every run."""
+"""What a theory figure is: its drawing, its numbers, its common parts."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import matplotlib as mpl
-import matplotlib.style
 from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from infalign_theory.plotting import RC
-
 Cell: TypeAlias = str | float | int | None
 WIDTH = 9.0  # inches: 900 px of a README show 9.5 pt text at about 13 px
-
-# nothing that changes from run to run
-_METADATA: dict[str, dict[str, Any]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-FORMATS = tuple(_METADATA)
 
 
 @dataclass(frozen=True)
@@ -91,20 +78,6 @@ class Result:
     shows: str
     files: tuple[Path, ...]
     seconds: float
-
-
-@contextmanager
-def drawing_style() -> Iterator[None]:
-    """The project's style whatever the user's settings, which are as before afterwards."""
-    with mpl.style.context(["default", RC]):
-        yield
-
-
-def image(figure: mpl_figure.Figure, kind: str) -> bytes:
-    """The figure in a format of :data:`FORMATS`, the same bytes every time."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format=kind, metadata=_METADATA[kind])
-    return stream.getvalue()
 
 
 def canvas(height: float, title: str) -> mpl_figure.Figure:

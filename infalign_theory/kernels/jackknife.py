@@ -28,16 +28,16 @@ def _left(counts: IntArray, one: int, two: int, left: IntArray) -> float:
     for j in range(counts.size):
         left[j] = counts[j]
         k += counts[j]
-    if one < 0:
-        return k * k / 2
-    chance = counts[one] / k
-    left[one] -= 1
-    if two < 0:
-        return -((k - 1) ** 2) * chance
-    # unordered pairs: twice the chance of an ordered one unless the atoms are the same
-    chance *= left[two] / (k - 1) * (1.0 if one == two else 2.0)
-    left[two] -= 1
-    return (k - 2) ** 2 / 2 * chance
+    term = k * k / 2
+    if one >= 0:
+        term = -(k - 1) * (k - 1) * left[one] / k
+        left[one] -= 1
+    if two >= 0:
+        # unordered pairs: twice the chance of an ordered one unless the atoms are the same
+        chance = left[two] / (k - 1) * (1.0 if one == two else 2.0)
+        term *= -(k - 2) * (k - 2) / (2 * (k - 1) * (k - 1)) * chance
+        left[two] -= 1
+    return term
 
 
 @kernel
@@ -70,19 +70,21 @@ def _lost(counts: IntArray, below: int, equal: int, one: int, two: int) -> int:
 
 @kernel
 def residuals(
-    counts: IntArray, atoms: IntArray, below: IntArray, equal: IntArray, offsets: IntArray,
+    counts: IntArray, atoms: IntArray,
+    below: IntArray, equal: IntArray, times: IntArray, offsets: IntArray,
     first_row: IntArray, eta: Array, weight: Array, features: Array,
     out: Array, first: int, last: int,
 ) -> None:  # fmt: skip
     """Log-likelihood of each prompt's samples, and of every feature their mean less the law's.
 
-    ``eta`` are exponents, ``weight`` exp(eta) in any scale that keeps it finite; ``out``, shape
-    (P, 1 + q), is NaN for prompts with fewer than 3 base samples or no others.
+    ``times`` samples stand at each place (``below``, ``equal``); ``eta`` are exponents and
+    ``weight`` is exp(eta) in any scale that keeps it finite; ``out``, shape (P, 1 + q), is NaN for
+    prompts with fewer than 3 base samples or no others.
     """
     q = features.shape[1]
     for group in range(first, last):
         held = counts[atoms[group] : atoms[group + 1]]
-        trials, samples = held.sum(), offsets[group + 1] - offsets[group]
+        trials, samples = held.sum(), times[offsets[group] : offsets[group + 1]].sum()
         if trials < LEAST or samples < 1:
             out[group] = np.nan
             continue
@@ -100,21 +102,13 @@ def residuals(
                 for j in range(held.size):
                     for i in range(q):
                         out[group, 1 + i] -= share * law[j] * features[rows[j], i]
-                s = offsets[group]
-                while s < offsets[group + 1]:
-                    end = s
-                    while (
-                        end < offsets[group + 1] and below[end] == below[s]
-                        and equal[end] == equal[s]
-                    ):  # fmt: skip
-                        end += 1
+                for s in range(offsets[group], offsets[group + 1]):
                     row = start + 2 * below[s] + equal[s]
                     row -= _lost(held, below[s], equal[s], one, two)
-                    part = share * (end - s) / samples
+                    part = share * times[s] / samples
                     out[group, 0] += part * eta[row]
                     for i in range(q):
                         out[group, 1 + i] += part * features[row, i]
-                    s = end
 
 
 @kernel
