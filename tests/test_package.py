@@ -12,7 +12,7 @@ from infalign_theory import errors
 HEAVY = ["numba", "scipy", "sympy", "pandas", "matplotlib", "duckdb", "typer", "rich"]
 CONTRACT = ["align", "win_rate", "optimum", "frontier", "compare", "best_exponent", "Expression"]
 CONTRACT += ["Identity", "Log", "Exponential", "Power", "Logit", "Standard", "BestOfN", "WorstOfN"]
-CONTRACT += ["Continuous", "Discrete", "predict"]
+CONTRACT += ["Continuous", "Discrete", "predict", "validate"]
 
 
 def loaded_after(statement):

@@ -395,6 +395,35 @@ def test_z_is_near_standard_normal_under_the_law(planned):
         assert found.std(axis=0, ddof=1).min() > 0.4
 
 
+def graded(seed, law, size, grades=5, prompts=60):
+    """Scores of equally likely grades and of exactly that law on them."""
+    rng = np.random.default_rng(seed)
+    chances = np.diff(law.cdf(np.arange(grades + 1) / grades), prepend=0.0)[1:]
+    chances[0] += 1 - chances.sum()
+    draws = {"base": rng.integers(0, grades, (prompts, size)),
+             "tuned": rng.choice(grades, (prompts, size), p=chances)}  # fmt: skip
+    rows = [(prompt, policy, float(x)) for policy, table in draws.items()
+            for prompt, line in enumerate(table) for x in line]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS[:3])
+
+
+@pytest.mark.parametrize("size", [4, 8])
+@pytest.mark.parametrize(
+    "options", [{"transform": "exp:2", "beta": 2.0}, {"transform": "exp:2"}, {}],
+    ids=["planned", "k fitted", "all fitted"],
+)  # fmt: skip
+def test_z_is_near_standard_normal_under_a_law_on_grades(options, size):
+    law = it.align("exp:2", beta=2.0, base=it.Discrete([0.2] * 5))
+    names = ["bon:1", "bon:2", "won:2"]
+    found = []
+    for seed in range(12):
+        result = plain(graded(seed, law, size), procedure=names, law="discrete", **options)
+        found.append([row.z for row in result.policies["tuned"].win_rates])
+    found = np.array(found)
+    assert np.abs(found).max() < 4.5
+    assert np.abs(found.mean(axis=0)).max() < 5 / math.sqrt(12)
+
+
 def test_z_is_large_where_the_law_is_not_the_planned_one():
     table = drawn(3, it.align("log", beta=2.0))
     for transform, kl, sign in (("log", 1.5, -1), ("log", 0.0, 1)):
@@ -410,6 +439,27 @@ def test_a_transform_alone_is_fitted():
     assert (theory.fitted, theory.transform) == (True, "exp:2")
     assert abs(theory.k.value - 1 / law.beta) < 4 * theory.k.stderr
     assert theory.k.stderr < 0.3 / law.beta
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5, 10])
+def test_what_a_strong_law_predicts_on_graded_scores_is_possible(seed):
+    """However few the base samples, a win rate is at most 1 and a KL at least 0."""
+    table = scores(seed, prompts=8, sizes=(3, 4), grades=3)
+    for transform, beta in (("log", 0.02), ("exp:3", 0.3), ("identity", 0.05)):
+        plan = {"transform": transform, "beta": beta, "law": "discrete"}
+        found = plain(table, procedure=["bon:2", "won:2"], **plan).policies["tuned"]
+        assert found.theory.kl.value >= 0.0
+        for row in found.win_rates:
+            assert 0.0 <= row.predicted <= 1.0
+            assert row.predicted_ci[0] <= row.predicted <= row.predicted_ci[1]
+
+
+def test_a_law_that_cannot_be_had_leaves_the_win_rates():
+    """What was observed needs no theory: too few base samples for one are a note, fit or plan."""
+    table = scores(1, prompts=8, sizes=(2, 2), grades=3)
+    fitted = plain(table).policies["tuned"].win_rates[0]
+    planned = plain(table, transform="log", beta=1.0).policies["tuned"].win_rates[0]
+    assert (planned.estimate, planned.ci) == (fitted.estimate, fitted.ci)
 
 
 def test_z_where_every_prompt_agrees_is_no_astronomical_number():

@@ -28,7 +28,7 @@ from infalign_theory.types import Array, BoolArray, IntArray
 
 _LARGEST_RANGE = 600.0  # of exponents: their exponentials must stay inside float64
 _STARTS = (-20.0, -8.0, -3.0, 0.0, 3.0, 8.0, 20.0)
-_HATS = 5
+_DEGREE = 4
 _ENOUGH = 2000  # prompts that find where to start
 
 
@@ -221,18 +221,18 @@ class DiscreteFit:
     def goodness(self) -> tuple[float, float, float] | None:
         """Whether grades are where the tilt puts them: (statistic, degrees of freedom, p-value).
 
-        Mean residuals of hat functions of u, compared with their spread over prompts (Hotelling):
-        F-distributed, approximately, whatever the dependence within a prompt.
+        Mean residuals of Legendre polynomials of u (smooth, so that the jackknife corrects them),
+        compared with their spread over prompts (Hotelling): about F-distributed, whatever the
+        dependence within a prompt.
         """
         u = self.ranks.table[1].u
-        knots = np.linspace(0.0, 1.0, _HATS)
-        hats = np.clip(1.0 - np.abs(u - knots[:-1, None]) * (_HATS - 1), 0.0, None)
+        waves = np.ascontiguousarray(np.polynomial.legendre.legvander(2.0 * u - 1.0, _DEGREE).T[1:])
         usable = self.ranks.usable
-        found = self.ranks.residuals(self.eta(), hats)[usable, 1:]
+        found = self.ranks.residuals(self.eta(), waves)[usable, 1:]
         found = (
             found
             + self._through_theta(
-                lambda eta: self.ranks.residuals(eta, hats)[usable, 1:].mean(axis=0), len(hats)
+                lambda eta: self.ranks.residuals(eta, waves)[usable, 1:].mean(axis=0), _DEGREE
             )[usable]
         )
         mean, prompts = found.mean(axis=0), self.prompts

@@ -17,7 +17,7 @@ def verdict(result: PolicyValidation, ask: Ask, base: str) -> PolicyValidation:
     """The same result with its verdict: did it win, as theory said, at what cost, truly?"""
     sentences = [
         _won(result, base, ask.level),
-        _others(result.win_rates[1:]),
+        _others(result.win_rates),
         _agreement(result),
         _cost(result),
         _hacking(result),
@@ -60,12 +60,13 @@ def _won(result: PolicyValidation, base: str, level: float) -> str:
 
 
 def _others(rows: Sequence[WinRate]) -> str:
-    told = [f"{percent(row.estimate)} under {procedure_words(row.procedure)}"
-            for row in rows[:_MOST]]  # fmt: skip
+    # Best-of-1 and Worst-of-1 are both single samples: told once
+    rates = {procedure_words(row.procedure): percent(row.estimate) for row in rows}
+    told = [f"{rate} under {where}" for where, rate in list(rates.items())[1:]]
     if not told:
         return ""
-    more = f" ({len(rows) - _MOST} more in the table)" if len(rows) > _MOST else ""
-    return f"It is {_listed(told)}{more}."
+    more = f" ({len(told) - _MOST} more in the table)" if len(told) > _MOST else ""
+    return f"It is {_listed(told[:_MOST])}{more}."
 
 
 def _agreement(result: PolicyValidation) -> str:
