@@ -407,17 +407,16 @@ def graded(seed, law, size, grades=5, prompts=60):
     return pd.DataFrame(rows, columns=COLUMNS[:3])
 
 
-@pytest.mark.parametrize("size", [4, 8])
 @pytest.mark.parametrize(
     "options", [{"transform": "exp:2", "beta": 2.0}, {"transform": "exp:2"}, {}],
     ids=["planned", "k fitted", "all fitted"],
 )  # fmt: skip
-def test_z_is_near_standard_normal_under_a_law_on_grades(options, size):
+def test_z_is_near_standard_normal_under_a_law_on_grades(options):
     law = it.align("exp:2", beta=2.0, base=it.Discrete([0.2] * 5))
-    names = ["bon:1", "bon:2", "won:2"]
+    names = ["bon:1", "bon:2"]
     found = []
     for seed in range(12):
-        result = plain(graded(seed, law, size), procedure=names, law="discrete", **options)
+        result = plain(graded(seed, law, 4), procedure=names, law="discrete", **options)
         found.append([row.z for row in result.policies["tuned"].win_rates])
     found = np.array(found)
     assert np.abs(found).max() < 4.5
