@@ -210,9 +210,7 @@ def validate(
     from infalign_theory import files, procedures, reporting
     from infalign_theory.empirical import validation
 
-    for path in (report, output):
-        if path is not None:
-            files.check_target(path)
+    files.check_targets(report, output)
     with reporting.steps() as step:
         result = validation.validate(
             scores, procedure=procedures.several(procedure or [validation.STANDARD]),

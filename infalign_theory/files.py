@@ -8,6 +8,8 @@ from pathlib import Path
 
 from infalign_theory.errors import InputError
 
+_SCORES = (".csv", ".jsonl", ".ndjson", ".parquet")
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that nobody ever sees half of it: a temporary neighbour, then a rename.
@@ -49,14 +51,23 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.unlink(temporary)
 
 
-def check_target(path: Path) -> None:
-    """Refuse a path that cannot become a file, before any work is done for it."""
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; give the name of a file.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is not a directory; create it, or give another path.")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path.parent} may not be written to; give another path.")
+def check_targets(*paths: Path | None) -> None:
+    """Refuse paths that cannot become files of ours, before any work is done for them."""
+    given = [path for path in paths if path is not None]
+    for path in given:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory; give the name of a file.")
+        if path.suffix.lower() in _SCORES:
+            raise InputError(
+                f"{path} is named like a file of scores and will not be written over; give "
+                "another name, as in report.html or found.json."
+            )
+        if not path.parent.is_dir():
+            raise InputError(f"{path.parent} is not a directory; create it, or give another path.")
+        if not os.access(path.parent, os.W_OK):
+            raise InputError(f"{path.parent} may not be written to; give another path.")
+    if len({path.resolve() for path in given}) < len(given):
+        raise InputError(f"{given[0]} is given for two outputs; give each a name of its own.")
 
 
 def _umask() -> int:

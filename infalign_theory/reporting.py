@@ -132,13 +132,15 @@ def steps() -> Iterator[Callable[[str], None]]:
     task = bar.add_task("", total=None)
 
     def step(name: str) -> None:
-        bar.start()
+        if bar.console.is_terminal:  # elsewhere a bar is an empty line
+            bar.start()
         bar.update(task, description=printable(name))
 
     try:
         yield step
     finally:
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager
@@ -156,7 +158,7 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
 
     def step(name: str) -> None:
         nonlocal done
-        if done < 0:  # not before the input has been found good
+        if done < 0 and bar.console.is_terminal:  # not before the input has been found good
             bar.start()
         done += 1
         bar.update(task, description=name, completed=done)
@@ -164,5 +166,5 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
     try:
         yield step
     finally:
-        if done >= 0:
+        if bar.live.is_started:
             bar.stop()

@@ -410,7 +410,7 @@ def test_facts_of_the_reward_model_scores():
 def test_bad_input_is_refused(refused):
     good = Groups.stack([[1, 2], [3]])
     refused(lambda: Groups.stack([]), "no prompts")
-    refused(lambda: Groups.stack([[]]), "empty")
+    assert np.isnan(est.tie_fractions(Groups.stack([[]]))).all()  # no samples are no error
     refused(lambda: Groups.stack([[1, np.nan]]), "finite")
     refused(lambda: Groups(np.ones(3), np.array([0, 2])), "offsets", "3 values")
     refused(lambda: Groups(np.ones(3), np.array([0, 2, 1, 3])), "offsets")
@@ -434,7 +434,7 @@ def test_bad_input_is_refused(refused):
     refused(lambda: divergence.kl_floor(1.2), "1.2", "[0, 1]")
     refused(lambda: divergence.kl_floor(float("nan")), "finite")
     refused(lambda: divergence.sequence_kl(Groups.stack([[1]]), "k2"), "'k1' or 'k3'")
-    refused(lambda: divergence.sequence_kl(Groups.stack([[-800.0]]), "k3"), "-800", "k1")
+    assert np.isinf(divergence.sequence_kl(Groups.stack([[-800.0]]), "k3")).all()
     refused(lambda: calibrate(good, good).shares(0), "bins")
 
 

@@ -416,7 +416,7 @@ def test_z_is_near_standard_normal_under_a_law_on_grades(options):
     names = ["bon:1", "bon:2"]
     found = []
     for seed in range(12):
-        result = plain(graded(seed, law, 4), procedure=names, law="discrete", **options)
+        result = plain(graded(seed, law, 16), procedure=names, law="discrete", **options)
         found.append([row.z for row in result.policies["tuned"].win_rates])
     found = np.array(found)
     assert np.abs(found).max() < 4.5
@@ -783,7 +783,7 @@ def test_order_never_changes_a_bit(tmp_path, seed):
     table["reward"] = table.reward / 7
     table = pd.concat([table, table[3:9], table[5:7].assign(reward=0.1), table[:1].assign(
         reward=np.nan)])  # fmt: skip
-    options = {"procedure": NAMES, "bootstrap": 20, **OPTIONS, **law}
+    options = {"procedure": NAMES, "bootstrap": 200, **OPTIONS, **law}
     expected = numbers(plain(table, **options))
     mixed = table.iloc[rng.permutation(len(table))]
     assert numbers(plain(mixed[rng.permutation(COLUMNS)], **options)) == expected
@@ -1088,7 +1088,7 @@ def test_a_bad_target_is_refused_before_any_work(run, written, monkeypatch, wher
         (["--level", "0"], "level"), (["--level", "1"], "level"), (["--level", "95"], "level"),
         (["--level", "nan"], "level"), (["--level=-0.5"], "level"), (["--level", "x"], "level"),
         (["--bootstrap=-1"], "bootstrap"), (["--bootstrap", "1.5"], "bootstrap"),
-        (["--bootstrap", "10", "--seed=-1"], "seed"),
+        (["--bootstrap", "100", "--seed=-1"], "seed"),
         (["--memory", "lots"], "memory"), (["--memory", ""], "memory"), (["--memory", "0GB"], ""),
         (["--memory", "1GB'; --"], "memory"), (["--memory", "9999999999999TB"], "memory"),
         (["--law", "both"], "law"), (["--beta", "1"], "transform"), (["--kl", "1"], "transform"),

@@ -28,7 +28,7 @@ from infalign_theory.types import Array, BoolArray, IntArray
 
 _LARGEST_RANGE = 600.0  # of exponents: their exponentials must stay inside float64
 _STARTS = (-20.0, -8.0, -3.0, 0.0, 3.0, 8.0, 20.0)
-_DEGREE = 4
+_DEGREES = (1, 2, 3, 4)
 _ENOUGH = 2000  # prompts that find where to start
 
 
@@ -226,13 +226,13 @@ class DiscreteFit:
         dependence within a prompt.
         """
         u = self.ranks.table[1].u
-        waves = np.ascontiguousarray(np.polynomial.legendre.legvander(2.0 * u - 1.0, _DEGREE).T[1:])
+        waves: Array = np.stack([np.polynomial.Legendre.basis(d)(2.0 * u - 1.0) for d in _DEGREES])
         usable = self.ranks.usable
         found = self.ranks.residuals(self.eta(), waves)[usable, 1:]
         found = (
             found
             + self._through_theta(
-                lambda eta: self.ranks.residuals(eta, waves)[usable, 1:].mean(axis=0), _DEGREE
+                lambda eta: self.ranks.residuals(eta, waves)[usable, 1:].mean(axis=0), len(_DEGREES)
             )[usable]
         )
         mean, prompts = found.mean(axis=0), self.prompts

@@ -130,6 +130,8 @@ def _truth_of(proxy: Groups, truth: Any) -> Array:
         raise InputError(
             f"truth has {values.size} entries for {proxy.values.size} samples; give one each."
         )
+    if np.isinf(values).any():
+        raise InputError("truth is not finite throughout; give NaN where it is not known.")
     return values
 
 

@@ -23,6 +23,8 @@ _TEXTS = {
     "samples apart (sample=, --sample) to leave repeated samples out",
     "missing_truth": "{rows} without a true reward; their prompts are left out of its numbers",
     "missing_log_ratio": "{rows} without a log-ratio, left out of its KL",
+    "no_samples": "no sample with a usable reward; it is left out",
+    "nothing_shared": "no prompt in common with the base; it is left out",
     "only_base": "{prompts} with base samples only left out",
     "only_policy": "{prompts} without base samples left out",
     "too_few": "{prompts} with fewer than N samples left out of {where}",
@@ -62,7 +64,7 @@ class Findings:
     rows: int
     words: int
     samples: tuple[int, ...]
-    found: Mapping[tuple[str, int | None], tuple[int, str | None]]
+    found: dict[tuple[str, int | None], tuple[int, str | None]]
 
     @classmethod
     def total(cls, parts: Sequence[Findings]) -> Findings:

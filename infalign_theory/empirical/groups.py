@@ -34,11 +34,13 @@ class Groups:
     offsets: IntArray
 
     def __post_init__(self) -> None:
-        values = np.ascontiguousarray(vector(self.values, "values"))
+        values = np.ascontiguousarray(self.values, dtype=np.float64)
+        if values.size:
+            values = np.ascontiguousarray(vector(self.values, "values"))
         given = vector(self.offsets, "offsets")
         offsets = given.astype(np.intp)
         falls = (np.diff(offsets) < 0).any() or (offsets != given).any()
-        if offsets.size < 2 or offsets[0] != 0 or offsets[-1] != values.size or falls:
+        if offsets.size < 1 or offsets[0] != 0 or offsets[-1] != values.size or falls:
             raise InputError(
                 f"offsets do not cut {values.size} values into prompts; give P + 1 whole numbers "
                 f"that rise from 0 to {values.size}."

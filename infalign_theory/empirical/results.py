@@ -51,7 +51,7 @@ class WinRate:
         Win rate of the theory's law on the same prompts; the interval is that of the fit.
     z : float or None
         (estimate - predicted) over the error of that difference, which knows that both come from
-        the same samples, and is taken to be at least a tenth of ``stderr``; None without either.
+        the same samples and is kept off zero; None without a prediction.
     prompts, excluded : int
         Prompts used, and prompts of both policies with fewer than N samples on a side.
     optimal_kl, optimal_kl_ci : float or None, pair or None
@@ -92,7 +92,7 @@ class PolicyValidation:
     kl_floor : float
         Least KL in nats of any policy with this standard win rate; infinite at 0 and 1.
     kl, kl_k3 : Estimate or None
-        Sequence KL from log-ratios: k1 is unbiased, k3 never negative.
+        Sequence KL from log-ratios: k1 is unbiased, k3 never negative (None where infinite).
     calibrated_kl : Estimate
         KL of the law of calibrated rewards, without any theory: a lower bound of the KL.
     kl_spent, kl_source : float or None, str
@@ -128,8 +128,8 @@ class PolicyValidation:
         return {
             "prompts": self.prompts, "samples": self.samples, "tie_fraction": self.tie_fraction,
             "kl_floor": self.kl_floor, "kl": None if spent is None else spent.value,
-            "kl_estimates": None if spent is None or self.kl_k3 is None
-            else {"k1": asdict(spent), "k3": asdict(self.kl_k3)},
+            "kl_estimates": None if spent is None
+            else {"k1": asdict(spent), "k3": self.kl_k3 and asdict(self.kl_k3)},
             "calibrated_kl": asdict(self.calibrated_kl), "kl_spent": self.kl_spent,
             "kl_source": self.kl_source,
             "theory": None if theory is None else {

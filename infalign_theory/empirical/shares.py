@@ -150,6 +150,12 @@ def measure(
         for first, last in pairwise(ends)
     ]
     base, aligned = sides[0], sides[1:]
+    for pid, side in enumerate(aligned, 1):
+        ours, theirs = side.scores.sizes > 0, base.scores.sizes > 0
+        for kind, alone in (("only_base", theirs & ~ours), ("only_policy", ours & ~theirs)):
+            if alone.any():
+                at = np.flatnonzero(alone)
+                findings.found[kind, pid] = (at.size, names[at[0]])
     measured = tuple(_policy_numbers(side, base, question.procedures) for side in aligned)
     extremes = tuple(
         _ends([(float(w), names[i]) for i, w in _outermost(p.win_rates[0])]) for p in measured

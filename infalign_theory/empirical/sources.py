@@ -65,7 +65,17 @@ class Source:
                 raise InputError(f"{role} = {name!r:.60} is not a column name; give a text.")
         listed: list[tuple[str | None, list[Any]]]
         if isinstance(scores, Mapping):
-            listed = [(str(label), [given]) for label, given in scores.items()]
+            if "policy" in wanted:
+                raise InputError(
+                    "scores by policy name and the column that names policies are both given; "
+                    "give one or the other."
+                )
+            if len({str(label) for label in scores}) < len(scores):
+                raise InputError("two policies have the same name as text; give them others.")
+            listed = [
+                (str(label), list(given) if isinstance(given, (list, tuple)) else [given])
+                for label, given in scores.items()
+            ]
         elif isinstance(scores, (str, Path)):
             listed = [(None, [scores])]
         elif isinstance(scores, Sequence) and not isinstance(scores, bytes):
@@ -80,6 +90,8 @@ class Source:
             for item in given
             for policy, file in _expanded(item)
         ]
+        if by_part and not isinstance(scores, Mapping):
+            _refuse_namesakes(parts)
         _refuse_twice([part.given for part in parts if isinstance(part.given, Path)])
         return cls(tuple(parts), wanted)
 
@@ -89,9 +101,10 @@ class Source:
         return all(isinstance(part.given, Path) for part in self.parts)
 
     def policies(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
-        """Names of the policies, sorted; the loaded table is asked where a column holds them."""
-        rows = connection.execute("SELECT DISTINCT policy FROM source ORDER BY 1").fetchall()
-        return [row[0] for row in rows if row[0] is not None]
+        """Names of the policies, sorted: those of the parts, and those in the loaded table."""
+        rows = connection.execute("SELECT DISTINCT policy FROM source").fetchall()
+        labels = {part.label for part in self.parts}
+        return sorted(name for name in {row[0] for row in rows} | labels if name is not None)
 
     def load(
         self,
@@ -142,7 +155,7 @@ def database(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
                 config={"autoinstall_known_extensions": "false", "temp_directory": folder}
             )
             if memory is not None:
-                connection.execute(f"SET memory_limit = {_text(memory)}")
+                _limit(connection, memory)
             yield connection
         except duckdb.OutOfMemoryException:
             raise InputError(
@@ -155,6 +168,15 @@ def database(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         finally:
             if connection is not None:
                 connection.close()
+
+
+def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
+    import duckdb
+
+    try:
+        connection.execute(f"SET memory_limit = {_text(memory)}")
+    except duckdb.Error:
+        raise InputError(f"memory = {memory!r} is not possible; give a size such as 2GB.") from None
 
 
 def check_memory(memory: str) -> str:
@@ -228,6 +250,12 @@ def _reader(
     literal = [re.sub(r"([*?\[])", r"[\1]", str(given))]
     if reader is _JSON:
         keys = _json_keys(given)
+        more = connection.execute(
+            "SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects(?, "
+            "format = 'newline_delimited', hive_partitioning = false) "
+            "WHERE json_type(json) = 'OBJECT'", literal,
+        ).fetchall()  # fmt: skip
+        keys += sorted(row[0] for row in more if row[0] not in keys)
         _check_columns(keys, wanted, str(given))
         known = {name.lower(): name for name in [*keys, *wanted.values()]}
         listed = ", ".join(f"{_text(name)}: 'JSON'" for name in known.values())
@@ -256,9 +284,10 @@ def _table_columns(
             "list of them, or a pandas, Polars or Arrow table."
         ) from None
     types = {row[0]: row[1] for row in described}
-    # DuckDB renames columns that differ only in case
-    _check_columns([str(n) for n in getattr(table, "columns", [])] or list(types), wanted,
-                   "the table")  # fmt: skip
+    # DuckDB renames columns that differ only in case: the table itself is asked where it can be
+    names = getattr(getattr(table, "schema", None), "names", None) or getattr(table, "columns", [])
+    listed = [str(name) for name in (names() if callable(names) else names)]
+    _check_columns(listed or list(types), wanted, "the table")
     return types
 
 
@@ -341,6 +370,20 @@ def _expanded(name: Any) -> list[tuple[str, Any]]:
         if file.stat().st_size == 0:
             raise InputError(f"{file} is empty; it must hold a row a sample.")
     return [(path.resolve().name if folder else file.stem, file) for file in found]
+
+
+def _refuse_namesakes(parts: list[Part]) -> None:
+    """Files of one name in two places are two policies, unless a folder makes them one."""
+    homes: dict[str | None, Path] = {}
+    for part in parts:
+        if isinstance(part.given, Path):
+            file = part.given.resolve()
+            home = file.parent if part.label == file.parent.name else file
+            if homes.setdefault(part.label, home) != home:
+                raise InputError(
+                    f"two policies would be called {part.label!r}; give them names: a mapping of "
+                    "names to files, or a column with policy= (--policy)."
+                )
 
 
 def _refuse_twice(files: list[Path]) -> None:

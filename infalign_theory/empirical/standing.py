@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,19 +69,22 @@ class DiscreteStanding:
     procedure: Procedure
 
     @cached_property
-    def _curve(self) -> tuple[Array, Array]:
-        """Win rates, strictly increasing, and the KL of each."""
+    def _optima(self) -> tuple[PromptOptima, Array]:
         laws, weight = self._laws_and_weights()
-        optima = PromptOptima(laws, self.procedure)
-        points = [(0.5, 0.0)]
-        for log_k in _LOG_K:
-            ratio = optima.at(float(np.exp(log_k)))
-            won = float(weight @ laws.win_rates(ratio, self.procedure))
-            nats = float(weight @ laws.kls(ratio))
-            if won > points[-1][0] + 1e-12 and nats > points[-1][1]:
-                points.append((won, nats))
-        won_at, nats_at = np.array(points).T
-        return won_at, nats_at
+        return PromptOptima(laws, self.procedure), weight
+
+    @cached_property
+    def _known(self) -> dict[int, tuple[float, float]]:
+        return {}
+
+    def _point(self, at: int) -> tuple[float, float]:
+        """(win rate, KL) of the optimum at a step of log k."""
+        if at not in self._known:
+            optima, weight = self._optima
+            ratio = optima.at(float(np.exp(_LOG_K[at])))
+            won = float(weight @ optima.laws.win_rates(ratio, self.procedure))
+            self._known[at] = won, float(weight @ optima.laws.kls(ratio))
+        return self._known[at]
 
     def _laws_and_weights(self) -> tuple[PromptLaws, Array]:
         """Each prompt's law, and with one sample less, with weights that sum to 1."""
@@ -110,9 +114,17 @@ class DiscreteStanding:
 
     def optimal_kl(self, win_rate: float) -> float | None:
         """Least mean KL; None above what all mass on the top scores wins."""
-        won, nats = self._curve
         if win_rate <= 0.5:
             return 0.0
-        if win_rate >= won[-1]:
+        last = _LOG_K.size - 1
+        if win_rate >= self._point(last)[0]:
             return None
-        return max(float(PchipInterpolator(won, nats)(win_rate)), 0.0)
+        above = bisect_left(range(last), win_rate, key=lambda at: self._point(at)[0])
+        # a cubic through the steps around it, as long as both numbers rise
+        points = [(0.5, 0.0)]
+        for at in range(max(above - 2, 0), min(above + 2, last + 1)):
+            won, nats = self._point(at)
+            if won > points[-1][0] + 1e-12 and nats > points[-1][1]:
+                points.append((won, nats))
+        won_at, nats_at = np.array(points).T
+        return max(float(PchipInterpolator(won_at, nats_at)(win_rate)), 0.0)

@@ -43,8 +43,11 @@ def survey(
 
 def named(source: Source, base: str | None, policies: list[str]) -> tuple[str, ...]:
     """Names of all policies, the base first, from their sorted names."""
-    where = f"column {source.columns['policy']!r}" if "policy" in source.columns else "the files"
+    column = source.columns.get("policy")
+    where = "the files hold" if column is None else f"column {column!r} holds"
     if not policies:
+        if column is not None:
+            raise InputError(f"the scores hold no rows with a policy in column {column!r}.")
         raise InputError(
             "the scores name no policy; name the column that does with policy= (--policy), or "
             "give one file a policy."
@@ -52,18 +55,16 @@ def named(source: Source, base: str | None, policies: list[str]) -> tuple[str, .
     chosen = DEFAULT_BASE if base is None and DEFAULT_BASE in policies else base
     if chosen is None:
         raise InputError(
-            f"which policy is the base? {where} hold {some(policies)}; name one of them with "
+            f"which policy is the base? {where} {some(policies)}; name one of them with "
             "base= (--base)."
         )
     if chosen not in policies:
-        raise InputError(f"policy {chosen!r} is not in {where}, which hold {some(policies)}.")
+        raise InputError(f"there is no policy {chosen!r}: {where} {some(policies)}.")
     others = [name for name in policies if name != chosen]
     if not others:
         raise InputError(
-            f"{where} hold the base {chosen!r} only; give the aligned policy's scores as well."
+            f"{where} the base {chosen!r} only; give the aligned policy's scores as well."
         )
     if len(others) > 100:
-        raise InputError(
-            f"{where} hold {len(policies)} policies; at most 101 can be compared at once."
-        )
+        raise InputError(f"{where} {len(policies)} policies; at most 101 can be compared at once.")
     return (chosen, *others)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import brentq
 
 from infalign_theory.empirical.calibration import Calibration
 from infalign_theory.empirical.discrete_fit import (
@@ -22,7 +23,7 @@ from infalign_theory.empirical.fitting import FREE, exponential_k, fit_tilt, jud
 from infalign_theory.empirical.groups import Groups
 from infalign_theory.empirical.laws import PromptLaws, tilted
 from infalign_theory.empirical.uncertainty import Estimate, mean_over_prompts
-from infalign_theory.errors import InfalignError, InputError
+from infalign_theory.errors import InfalignError
 from infalign_theory.kernels.jackknife import LEAST
 from infalign_theory.policy import align
 from infalign_theory.tilt import solve
@@ -103,6 +104,8 @@ def theory_of(ranks: TiedRanks, law: str, ask: Ask) -> tuple[Theory | None, tupl
     be is an error.
     """
     build = _continuous if law == CONTINUOUS else _discrete
+    if law == DISCRETE and not ranks.usable.any():
+        return None, (f"no prompt has {LEAST} base samples: no discrete law can be known",)
     try:
         return build(ranks, ask), ()
     except InfalignError as error:
@@ -154,6 +157,7 @@ def _discrete(ranks: TiedRanks, ask: Ask) -> Theory:
     local, influence = fit.outcomes(ask.procedures)
     usable = ranks.usable
     spent = mean_over_prompts((local + influence)[usable, 0], level=ask.level, bounds=(0.0, np.inf))
+    spent = replace(spent, value=max(spent.value, 0.0))  # a correction may overshoot
     t = None
     if ask.transform is None:
         t = fit.parameter(1, bounds=(-LARGEST_T, LARGEST_T))
@@ -175,19 +179,30 @@ def _discrete(ranks: TiedRanks, ask: Ask) -> Theory:
 def _given(ranks: TiedRanks, ask: Ask) -> DiscreteFit:
     """The tilt of the prompts' laws that its maker names, nothing fitted."""
     assert ask.transform is not None
-    usable = ranks.usable
-    if not usable.any():
-        raise InputError(
-            f"no prompt has aligned samples and {LEAST} base samples; collect more base samples."
-        )
-    if ask.beta is None:
-        k = solve(tilted(ask.transform, laws_of(ranks, usable)), float(ask.kl or 0.0)).k
-    else:
-        k = 1.0 / ask.beta
     family, size = fixed_family(ask.transform, ranks.table[1])
-    influence = np.zeros((int(np.count_nonzero(usable)), 1))
-    theta = np.array([k * size])
-    return DiscreteFit(ranks, family, theta, influence, size, float("nan"), ask.level)
+    influence = np.zeros((int(np.count_nonzero(ranks.usable)), 1))
+
+    def at(k: float) -> DiscreteFit:
+        return DiscreteFit(
+            ranks, family, np.array([k * size]), influence, size, float("nan"), ask.level
+        )
+
+    if ask.beta is not None:
+        return at(1.0 / ask.beta)
+    nats = float(ask.kl or 0.0)
+    if nats == 0.0:
+        return at(0.0)
+    # the plug-in laws tell what can be spent at all; the corrected mean KL is then met
+    near = solve(tilted(ask.transform, laws_of(ranks, ranks.usable)), nats).k
+
+    def excess(log_k: float) -> float:
+        spent = ranks.outcomes(at(float(np.exp(log_k))).eta(), ())[ranks.usable, 0]
+        return float(spent.mean()) - nats
+
+    ends = np.log(near) - 1.5, np.log(near) + 1.5
+    if excess(ends[0]) >= 0.0 or excess(ends[1]) <= 0.0:
+        return at(near)
+    return at(float(np.exp(brentq(excess, *ends, xtol=1e-10))))
 
 
 def laws_of(ranks: TiedRanks, chosen: BoolArray) -> PromptLaws:

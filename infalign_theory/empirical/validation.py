@@ -50,10 +50,12 @@ from infalign_theory.types import Array, BoolArray
 STANDARD = "standard"
 # from this chance of a tie on, win rates behind Best-of-N feel the grades
 FREQUENT_TIES = 0.02
+ENOUGH_BASE = 12  # samples a prompt, for a fit of discrete laws
 _UNIT = (0.0, 1.0)
 # a fit can match an estimate by construction; what is left is then measured in this part of the
 # estimate's own error
 _LEAST_ERROR = 0.1
+_FEWEST_RESAMPLES = 100
 
 
 def validate(
@@ -113,7 +115,8 @@ def validate(
     level : float
         Confidence level.
     bootstrap, seed : int
-        Resamples of prompts for bootstrap intervals (BCa) of win rates; 0 for Student intervals.
+        Resamples of prompts for bootstrap intervals (BCa) of win rates, at least 100; 0 for
+        Student intervals.
     memory : str
         What DuckDB may use before it spills to disk.
     dask : str, distributed.Client or True, optional
@@ -155,6 +158,11 @@ def validate(
         raise InputError(f"law = {law!r} is not known; give 'auto', 'continuous' or 'discrete'.")
     mean_over_prompts([0.0], level=level)  # refuses a bad level
     resamples = _natural(bootstrap, "bootstrap")
+    if 0 < resamples < _FEWEST_RESAMPLES:
+        raise InputError(
+            f"bootstrap = {resamples} resamples make no interval; give {_FEWEST_RESAMPLES} or "
+            "more, or 0 for Student intervals."
+        )
     start = _natural(seed, "seed")
     wish = _ask(transform, beta, kl, names, level)
     columns = {
@@ -165,21 +173,25 @@ def validate(
     step = progress or (lambda name: None)
     question, share = survey(source, base, wish.procedures, check_memory(memory), dask, step)
     findings = share.findings.listed(question.policies, reward)
-    findings += [f for i in range(len(share.policies)) for f in _one_sided(question, share, i)]
     view = _View(question, share, wish, resamples, start)
-    findings += [f for i in range(len(share.policies)) for f in view.too_few(i, names)]
+    kept, lost = view.judgeable()
+    findings += lost
+    findings += [f for i in kept for f in view.too_few(i, names)]
     if strict and findings:
         more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
         raise InputError(f"strict: {findings[0].text}{more}; repair the scores or drop strict.")
+    if not kept:
+        raise InputError(f"{lost[0].text}; check the columns and that prompts are named alike.")
     base_ties = mean_over_prompts(share.base.ties).value if share.base.samples.max() > 1 else 0.0
     chosen = law if law != "auto" else (DISCRETE if base_ties > FREQUENT_TIES else CONTINUOUS)
     policies = {}
-    for i, name in enumerate(question.policies[1:]):
+    for i in kept:
+        name = question.policies[1 + i]
         step(f"judging {name}")
         policies[name] = view.judged(i, chosen, names)
     return Validation(
         question.policies[0], int(share.base.samples.sum()), base_ties, policies,
-        tuple(view.differences(names)), tuple(findings), level,
+        tuple(view.differences(kept, names)), tuple(findings), level,
         f"bootstrap over prompts (BCa, {resamples} resamples, seed {start})" if resamples
         else "Student t over prompts",
     )  # fmt: skip
@@ -221,16 +233,6 @@ def _ask(transform: Any, beta: Any, kl: Any, names: tuple[str, ...], level: floa
     return Ask(chosen, beta, kl, tuple(dict.fromkeys((STANDARD, *names))), level)
 
 
-def _one_sided(question: Question, share: Share, i: int) -> list[Finding]:
-    ours, theirs = share.policies[i].samples > 0, share.base.samples > 0
-    name = question.policies[1 + i]
-    counts = {
-        "only_base": np.count_nonzero(theirs & ~ours),
-        "only_policy": np.count_nonzero(ours & ~theirs),
-    }
-    return [Finding(kind, name, int(count)) for kind, count in counts.items() if count]
-
-
 @dataclass(frozen=True)
 class _View:
     """Everything measured, looked at one policy at a time."""
@@ -247,6 +249,22 @@ class _View:
     def shared(self, i: int) -> BoolArray:
         """Prompts with samples of both policies."""
         return (self.share.policies[i].samples > 0) & (self.share.base.samples > 0)
+
+    def judgeable(self) -> tuple[list[int], list[Finding]]:
+        """Policies that can be judged, and why the others cannot."""
+        kept, lost = [], []
+        if not self.share.base.samples.any():
+            raise InputError(
+                f"the base {self.question.policies[0]!r} has no usable sample; check its rewards."
+            )
+        for i, numbers in enumerate(self.share.policies):
+            name = self.question.policies[1 + i]
+            if self.shared(i).any():
+                kept.append(i)
+            else:
+                kind = "nothing_shared" if numbers.samples.any() else "no_samples"
+                lost.append(Finding(kind, name, int(numbers.samples.sum())))
+        return kept, lost
 
     def too_few(self, i: int, names: Sequence[str]) -> list[Finding]:
         rates, shared = self.share.policies[i].win_rates, self.shared(i)
@@ -269,24 +287,22 @@ class _View:
             self.shared(i),
             self.question.policies[i + 1],
         )
-        if not shared.any():
-            raise InputError(
-                f"policies {self.question.policies[0]!r} and {name!r} have no prompt in common; "
-                "check the prompt column and that both were sampled on the same prompts."
-            )
         ranks = self.ranks(i)
         theory, notes = theory_of(ranks, law, self.ask)
-        ratios = [self._estimate(x[shared]) if np.isfinite(x[shared]).any() else None
-                  for x in (numbers.k1, numbers.k3)]  # fmt: skip
-        spent, origin = _spent(ratios[0], theory)
+        ratios = numbers.k1[shared], numbers.k3[shared]
+        endless = bool(np.isinf(ratios[1]).any())
+        k1, k3 = (
+            None if np.isnan(x).all() or np.isinf(x).any() else self._estimate(x) for x in ratios
+        )
+        spent, origin = _spent(k1, theory)
         bench = _Bench(law, ranks)
         rows = tuple(self._row(i, p, theory, spent, bench) for p in names)
         standard = self._estimate(numbers.win_rates[0][shared], _UNIT)
         result = PolicyValidation(
             name, int(np.count_nonzero(shared)), int(numbers.samples.sum()),
             self._estimate(numbers.ties[shared]).value, kl_floor(standard.value),
-            ratios[0], ratios[1], calibrated_kl(calibration_of(ranks), level=self.ask.level),
-            spent, origin, theory, rows, (), (*notes, *_cautions(law, ranks, theory)),
+            k1, k3, calibrated_kl(calibration_of(ranks), level=self.ask.level),
+            spent, origin, theory, rows, (), notes + _cautions(law, ranks, theory, rows, endless),
             self.share.extremes[i],
         )  # fmt: skip
         return verdict(result, self.ask, self.question.policies[0])
@@ -313,7 +329,9 @@ class _View:
             ).ci
         predicted, predicted_ci, z = None, None, None
         if theory is not None:
-            predicted, predicted_ci, z = _against(rates, theory, at, self.ask.level)
+            predicted, predicted_ci, z = _against(
+                rates, theory, at, self._blocks(i, name), self.ask.level
+            )
         least = bench.optimal_kl(name, found.value)
         ends = None
         if ci is not None:
@@ -325,6 +343,12 @@ class _View:
             _pick(numbers.picks.reward[at], base.picks.reward[at], shared),
             self._truth(numbers, at, shared),
         )  # fmt: skip
+
+    def _blocks(self, i: int, name: str) -> float:
+        """Independent comparisons a prompt holds: disjoint subsets on the smaller side, mean."""
+        sizes = np.minimum(self.share.policies[i].samples, self.share.base.samples)[self.shared(i)]
+        each = sizes // power_sides(as_procedure(name))[1]
+        return float(each[each > 0].mean())
 
     def _truth(self, numbers: PolicyNumbers, at: int, shared: BoolArray) -> TrueReward | None:
         true = numbers.true_win_rates[at][shared]
@@ -338,9 +362,9 @@ class _View:
             _pick(ours.oracle[at], theirs.oracle[at], shared),
         )
 
-    def differences(self, names: Sequence[str]) -> list[Difference]:
+    def differences(self, kept: Sequence[int], names: Sequence[str]) -> list[Difference]:
         out = []
-        for i, j in combinations(range(len(self.share.policies)), 2):
+        for i, j in combinations(kept, 2):
             for name in names:
                 ours, theirs = (self.share.policies[x].win_rates[self.row(name)] for x in (i, j))
                 if not np.isnan(ours - theirs).all():
@@ -382,12 +406,14 @@ def _spent(ratios: Estimate | None, theory: Theory | None) -> tuple[float | None
 
 
 def _against(
-    rates: Array, theory: Theory, at: int, level: float
+    rates: Array, theory: Theory, at: int, blocks: float, level: float
 ) -> tuple[float | None, tuple[float, float] | None, float | None]:
     """Prediction on the prompts observed, its interval, and z of the difference.
 
     With both means written as sums of independent contributions of prompts, fitted parameters
-    included, their difference has the error of its own contributions.
+    included, their difference has the error of its own contributions. Where nearly all prompts
+    agree that error is no estimate: it is kept above a share of what the law itself allows,
+    W (1 - W) over the number of independent comparisons (Hoeffding 1963, section 5).
     """
     local, through = theory.local[:, at], theory.influence[:, at]
     both = ~np.isnan(rates) & ~np.isnan(local)
@@ -396,7 +422,7 @@ def _against(
         return None, None, None
     used = both | (through != 0.0)
     total = int(np.count_nonzero(used))
-    predicted = float(local[both].mean())
+    predicted = float(np.clip(local[both].mean(), 0.0, 1.0))
     gap = float(rates[both].mean()) - predicted
 
     def error(values: Array, mean: float, sign: float) -> float:
@@ -408,15 +434,33 @@ def _against(
     interval = student_interval(predicted, wobble, total, level, _UNIT) if wobble > 0.0 else None
     spread = error(filled[0] - filled[1], gap, -1.0)
     own = float(np.std(rates[both], ddof=1) / np.sqrt(count))
-    spread = max(spread, _LEAST_ERROR * own)
+    own = max(own, 0.5 * np.sqrt(predicted * (1.0 - predicted) / (blocks * count)))
+    known = theory.law == CONTINUOUS and not theory.fitted
+    spread = max(spread, own if known else _LEAST_ERROR * own)
     return predicted, interval, gap / spread if spread > 0.0 else None
 
 
-def _cautions(law: str, ranks: TiedRanks, theory: Theory | None) -> tuple[str, ...]:
+def _cautions(
+    law: str,
+    ranks: TiedRanks,
+    theory: Theory | None,
+    rows: Sequence[WinRate],
+    endless: bool,
+) -> tuple[str, ...]:
+    """What the numbers cannot tell by themselves."""
+    out = []
     few = int(np.median(ranks.base_sizes))
-    if law == DISCRETE and theory is not None and theory.fitted and few < 12:
-        return (
-            f"{few} base samples a prompt and many ties: the fitted law keeps a bias that may "
-            "reach its standard error; 12 or more remove it",
+    if law == DISCRETE and theory is not None and theory.fitted and few < ENOUGH_BASE:
+        out.append(
+            f"{few} base samples a prompt and many ties: the fitted law, its KL and its "
+            f"predictions may be off by more than their errors; {ENOUGH_BASE} or more are needed"
         )
-    return ()
+    agreed = [row.procedure for row in rows if row.stderr is not None and row.stderr < 1e-12]
+    if agreed:
+        out.append(
+            f"every prompt agrees under {', '.join(agreed)}: the interval has no width and says "
+            "nothing of rarer outcomes"
+        )
+    if endless:
+        out.append("k3 is infinite: some sample has a log-ratio below -709")
+    return tuple(out)
