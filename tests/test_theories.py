@@ -289,3 +289,6 @@ def test_validation_is_plain_json():
     frame = found.to_frame()
     assert list(frame["procedure"]) == ["bon:1", "won:2"]
     assert "tuned" in found._repr_html_()
+    assert len(repr(found)) < 200
+    assert "bon:1" in repr(found)
+    assert len(repr(found.policies["tuned"])) < 5000

@@ -153,7 +153,7 @@ class Difference:
     difference: Estimate
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Validation:
     """What scores of a base and aligned policies say; see :func:`validate`.
 
@@ -183,6 +183,14 @@ class Validation:
     findings: tuple[Finding, ...]
     level: float
     interval: str
+
+    def __repr__(self) -> str:
+        told = "; ".join(
+            f"{policy.name!r}: "
+            + ", ".join(f"{row.procedure} {row.estimate:.4g}" for row in policy.win_rates)
+            for policy in self.policies.values()
+        )
+        return f"<Validation against {self.base!r}: {told}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON but for infinities."""

@@ -6,7 +6,7 @@ each prompt's own discrete law.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -70,9 +70,9 @@ class Theory:
     t: Estimate | None
     kl: Estimate
     goodness: Goodness | None
-    shares: Shares | None
-    local: Array
-    influence: Array
+    shares: Shares | None = field(repr=False)
+    local: Array = field(repr=False)
+    influence: Array = field(repr=False)
 
     @property
     def beta(self) -> float:
