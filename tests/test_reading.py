@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -379,3 +381,15 @@ def test_bad_rewards_of_other_policies_do_not_matter(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("prompt,reward,policy\na,1,base\na,,tuned\n")
     assert as_groups(read_scores(path, policy="policy", base="base")) == {"a": [1.0]}
+
+
+def test_polars_is_read_without_pyarrow():
+    """Not every environment with Polars has pyarrow, which DuckDB would want for it."""
+    code = (
+        "import sys; sys.modules['pyarrow'] = None; import polars as pl; "
+        "from infalign_theory.empirical.reading import read_scores; "
+        "t = pl.DataFrame({'prompt': ['b', 'a', 'a'], 'reward': [1.5, 3, 2], 'c': list('xyz')}); "
+        "s = read_scores(t); print(s.prompts, s.rewards.tolist())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "('a', 'b') [2.0, 3.0, 1.5]"

@@ -21,6 +21,7 @@ from infalign_theory.errors import InputError
 
 if TYPE_CHECKING:
     import duckdb
+    import pandas as pd
 
 ALLOWED_FILES = "a .csv, .jsonl, .ndjson or .parquet file, a folder or a pattern of them"
 NUMBER_ROLES = ("reward", "truth", "log_ratio")
@@ -276,7 +277,10 @@ def _table_columns(
     connection: duckdb.DuckDBPyConnection, table: Any, wanted: Mapping[str, str]
 ) -> dict[str, str]:
     try:
-        connection.register("given", table)
+        try:
+            connection.register("given", table)
+        except Exception:  # Polars without pyarrow, say
+            connection.register("given", _as_pandas(table))
         described = connection.execute("DESCRIBE given").fetchall()
     except Exception:
         raise InputError(
@@ -289,6 +293,15 @@ def _table_columns(
     listed = [str(name) for name in (names() if callable(names) else names)]
     _check_columns(listed or list(types), wanted, "the table")
     return types
+
+
+def _as_pandas(table: Any) -> pd.DataFrame:
+    """Any eager table that narwhals knows, column by column."""
+    import narwhals as nw
+    import pandas as pd
+
+    frame = nw.from_native(table, eager_only=True)
+    return pd.DataFrame({name: frame.get_column(name).to_numpy() for name in frame.columns})
 
 
 def _json_keys(path: Path) -> list[str]:
