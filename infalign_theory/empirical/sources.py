@@ -279,7 +279,7 @@ def _table_columns(
     try:
         try:
             connection.register("given", table)
-        except Exception:  # Polars without pyarrow, say
+        except Exception:  # Polars without pyarrow, or text of a newer pandas
             connection.register("given", _as_pandas(table))
         described = connection.execute("DESCRIBE given").fetchall()
     except Exception:
@@ -301,7 +301,9 @@ def _as_pandas(table: Any) -> pd.DataFrame:
     import pandas as pd
 
     frame = nw.from_native(table, eager_only=True)
-    return pd.DataFrame({name: frame.get_column(name).to_numpy() for name in frame.columns})
+    arrays = {name: frame.get_column(name).to_numpy() for name in frame.columns}
+    # text as objects: pandas' own text type is news to older databases
+    return pd.DataFrame({name: pd.Series(x, dtype=x.dtype) for name, x in arrays.items()})
 
 
 def _json_keys(path: Path) -> list[str]:
