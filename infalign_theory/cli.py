@@ -49,6 +49,8 @@ JsonOption = Annotated[
 ]
 
 
+_STOPPED = 130  # what shells call a program that was interrupted
+
 # Typer carries its own copy of Click from some version on: reach the base class by inheritance
 _UsageError: Any = typer.BadParameter.__mro__[2]
 
@@ -251,8 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error).splitlines()[0])
     except _UsageError as error:
         _fail(f"{error.format_message().rstrip('.')}; see infalign --help.")
-    except typer.Abort:
-        _fail("stopped.", 130)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("stopped.", _STOPPED)
     except (BrokenPipeError, SystemExit):
         # the reader has seen enough (Typer itself exits on a broken pipe); keep the interpreter
         # from complaining when it flushes
@@ -260,6 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror}.")
+    if code == _STOPPED:  # Typer has turned the interrupt into a status
+        _fail("stopped.", _STOPPED)
     sys.exit(code or 0)
 
 

@@ -33,6 +33,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     ...     Path(folder, "a.txt").read_bytes()
     b'whole'
     """
+    path = _target(path)
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -54,9 +55,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def check_targets(*paths: Path | None) -> None:
     """Refuse paths that cannot become files of ours, before any work is done for them."""
     given = [path for path in paths if path is not None]
-    for path in given:
-        if path.is_dir():
-            raise InputError(f"{path} is a directory; give the name of a file.")
+    for path in map(_target, given):
         if path.suffix.lower() in _SCORES:
             raise InputError(
                 f"{path} is named like a file of scores and will not be written over; give "
@@ -68,6 +67,16 @@ def check_targets(*paths: Path | None) -> None:
             raise InputError(f"{path.parent} may not be written to; give another path.")
     if len({path.resolve() for path in given}) < len(given):
         raise InputError(f"{given[0]} is given for two outputs; give each a name of its own.")
+
+
+def _target(path: Path) -> Path:
+    """Where a file will be: behind links, and never in the place of a device or pipe."""
+    if path.is_dir():
+        raise InputError(f"{path} is a directory; give the name of a file.")
+    real = path.resolve() if path.is_symlink() else path
+    if real.exists() and not real.is_file():
+        raise InputError(f"{path} is not a regular file; give the name of a file.")
+    return real
 
 
 def _umask() -> int:

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 import infalign_theory as it
+from infalign_theory import cli, files
 from infalign_theory.empirical import surveys
 from infalign_theory.errors import InputError
 
@@ -25,6 +26,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import infalign_theory as it
+from infalign_theory import cli, files
 from infalign_theory import files, reporting
 found = it.validate([sys.argv[1]], policy="label", reward="rm", procedure="bon:4")
 report, document = Path(sys.argv[2]), Path(sys.argv[3])
@@ -134,3 +136,29 @@ def test_killed_at_any_moment_no_half_file_is_left(parts, tmp_path):
         assert json.loads(document.read_text())["policies"]
     left = {path.name for path in tmp_path.iterdir()} - {report.name, document.name}
     assert all(name.startswith(".") for name in left)  # never under the output's name
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_only_regular_files_are_written_over(tmp_path):
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link.html", tmp_path / "real.html"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(InputError, match=r"not a regular file|is a directory"):
+            files.write_atomically(path, b"x")
+    assert pipe.is_fifo()
+    target.write_text("old")
+    link.symlink_to(target)
+    files.write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_an_interrupt_is_one_line(monkeypatch, capsys, parts):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(surveys, "measure", stopped)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["validate", str(parts), "--policy", "label", "--reward", "rm"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "infalign: stopped.\n"

@@ -180,12 +180,17 @@ def test_samples_that_tell_nothing_are_refused():
 
 
 # ------------------------------------------------------------------------------ standings
+SWAP = str.maketrans("bw", "wb")  # bon:N and won:N
+
+
 @pytest.mark.parametrize("name", ["standard", "bon:1", "bon:4", "won:4", "bon:64", "won:16"])
 @pytest.mark.parametrize("kl", [1e-3, 0.1, 1.0])
 def test_the_least_kl_is_the_inverse_of_the_optimum(name, kl):
     won = it.optimum(name, kl=kl).win_rate
     if won < 1.0 - 1e-12:
         assert optimal_kl(as_procedure(name), won) == pytest.approx(kl, rel=1e-7)
+        swapped = as_procedure(name.translate(SWAP) if name[0] in "bw" else name)
+        assert optimal_kl(swapped, 1.0 - won) == pytest.approx(kl, rel=1e-6)
     assert optimal_kl(as_procedure(name), 0.5) == 0.0
     assert optimal_kl(as_procedure(name), 1.0) is None
 
@@ -197,7 +202,10 @@ def test_the_discrete_standing_inverts_the_optimum_of_the_laws(name):
     laws = PromptLaws(counts / 1e5, atoms)
     _, won = PromptOptima(laws, as_procedure(name)).win_rates_at_kl(0.2)
     assert standing.optimal_kl(won) == pytest.approx(0.2, rel=0.01)
-    assert standing.optimal_kl(0.4) == 0.0
+    assert standing.optimal_kl(0.5) == 0.0
+    # losing on purpose is winning with the scores turned round
+    turned = DiscreteStanding(counts[::-1], np.array([0, 2, 5]), as_procedure(name.translate(SWAP)))
+    assert standing.optimal_kl(1 - 0.6) == pytest.approx(turned.optimal_kl(0.6), rel=1e-12)
     assert standing.optimal_kl(0.999) is None
 
 
@@ -292,3 +300,92 @@ def test_validation_is_plain_json():
     assert len(repr(found)) < 200
     assert "bon:1" in repr(found)
     assert len(repr(found.policies["tuned"])) < 5000
+
+
+# ------------------------------------------------------------------ which law, and doubts
+def graded_run(seed, base, tuned, prompts=100, samples=16):
+    rng = np.random.default_rng(seed)
+    rewards = [rng.choice(len(base), (prompts, samples), p=p).astype(float) for p in (base, tuned)]
+    return stacked(*rewards)
+
+
+def stacked(base, tuned, **more):
+    """Two tables, prompts by samples, as a long one."""
+    sizes = [x.shape for x in (base, tuned)]
+    return pd.DataFrame({
+        "prompt": np.concatenate([np.repeat(np.arange(p), m) for p, m in sizes]),
+        "policy": np.repeat(["base", "tuned"], [p * m for p, m in sizes]),
+        "reward": np.concatenate([base.ravel(), tuned.ravel()]), **more,
+    })  # fmt: skip
+
+
+def disagrees(policy):
+    return any("depart" in s or "do not follow" in s for s in policy.verdict)
+
+
+def test_exact_tilts_of_three_grades_are_not_condemned():
+    law = it.align("exp:10", kl=0.1, base=it.Discrete([1 / 3] * 3))
+    tuned = law.probs
+    names = ["standard", "bon:4", "won:4"]
+    found = [
+        it.validate(graded_run(s, [1 / 3] * 3, tuned), policy="policy", procedure=names)
+        for s in range(10)
+    ]
+    policies = [each.policies["tuned"] for each in found]
+    assert sum(map(disagrees, policies)) <= 1
+    assert np.mean([p.theory.kl.value for p in policies]) == pytest.approx(0.1, abs=0.015)
+
+
+def test_best_of_n_distillation_is_found_to_be_the_logarithm():
+    rng = np.random.default_rng(8)
+    table = stacked(rng.random((400, 16)), rng.random((400, 16)) ** 0.25)
+    tuned = it.validate(table, policy="policy", procedure=["bon:4", "won:4"]).policies["tuned"]
+    assert tuned.theory.transform == "log"
+    assert abs(tuned.theory.k.value - 3.0) < 4 * tuned.theory.k.stderr
+    assert not disagrees(tuned)
+
+
+def test_what_nothing_tests_is_not_called_agreement():
+    rng = np.random.default_rng(9)
+    table = stacked(rng.random((40, 1)), rng.random((40, 1)) ** 0.5)
+    verdict = it.validate(table, policy="policy").policies["tuned"].verdict
+    assert any("too little data" in sentence for sentence in verdict)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "doubt"),
+    [(lambda r: -r, "below 0"), (lambda r: r / 100, "averaged over tokens"), (lambda r: r, None)],
+)
+def test_impossible_log_ratios_are_doubted(ratio, doubt):
+    rng = np.random.default_rng(10)
+    policy = it.align("identity", kl=0.3)
+    u = policy.rvs((150, 8), rng)
+    given = np.concatenate([np.zeros(1200), ratio(np.log(policy.pdf(u.ravel())))])
+    table = stacked(rng.random((150, 8)), u, ratio=given)
+    notes = it.validate(table, policy="policy", log_ratio="ratio").policies["tuned"].notes
+    assert any(doubt in note for note in notes) if doubt else not notes
+
+
+def test_a_missing_truth_leaves_its_prompt_out_only():
+    rng = np.random.default_rng(11)
+    truth = rng.random(2 * 30 * 4)
+    truth[[3, 130]] = np.nan
+    table = stacked(rng.random((30, 4)), rng.random((30, 4)), truth=truth)
+    found = it.validate(table, policy="policy", truth="truth", procedure=["bon:2"])
+    row = found.policies["tuned"].win_rates[0]
+    assert row.truth.win_rate.excluded == 2
+    assert row.prompts == 30
+    assert {f.kind for f in found.findings} == {"missing_truth"}
+    kept = table[~table["prompt"].isin(table["prompt"][[3, 130]])]
+    same = it.validate(kept, policy="policy", truth="truth", procedure=["bon:2"])
+    expected = same.policies["tuned"].win_rates[0].truth
+    assert row.truth.win_rate.value == pytest.approx(expected.win_rate.value, abs=1e-14)
+    assert row.truth.oracle.aligned == pytest.approx(expected.oracle.aligned, abs=1e-14)
+
+
+def test_rows_read_twice_are_suspected():
+    rng = np.random.default_rng(12)
+    table = stacked(rng.random((30, 4)), rng.random((30, 4)))
+    twice = it.validate(pd.concat([table, table]), policy="policy")
+    assert [f.kind for f in twice.findings] == ["doubled"]
+    assert not it.validate(table, policy="policy").findings

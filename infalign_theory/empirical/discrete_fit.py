@@ -29,6 +29,7 @@ from infalign_theory.types import Array, BoolArray, IntArray
 _LARGEST_RANGE = 600.0  # of exponents: their exponentials must stay inside float64
 _STARTS = (-20.0, -8.0, -3.0, 0.0, 3.0, 8.0, 20.0)
 _DEGREES = (1, 2, 3, 4)
+_LEAST_SPREAD = 0.03
 _ENOUGH = 2000  # prompts that find where to start
 
 
@@ -142,7 +143,7 @@ class DiscreteFit:
     """A tilt of each prompt's own law, its parameters theta and each prompt's influence on them.
 
     ``scale`` turns theta into k = 1/beta: k = theta[0] / scale. ``log_likelihood`` is the mean
-    over prompts.
+    over prompts, ``criterion`` that less its optimism, to compare laws by.
     """
 
     ranks: TiedRanks
@@ -151,6 +152,7 @@ class DiscreteFit:
     influence: Array
     scale: float
     log_likelihood: float
+    criterion: float
     level: float
 
     @property
@@ -238,7 +240,7 @@ class DiscreteFit:
         mean, prompts = found.mean(axis=0), self.prompts
         values, axes = np.linalg.eigh(np.cov(found.T, ddof=1))
         # directions that the fit itself has matched have no spread left
-        kept = values > 1e-3 * values[-1]
+        kept = values > _LEAST_SPREAD * values[-1]
         df = int(np.count_nonzero(kept))
         if df == 0 or prompts <= df + 1:
             return None
@@ -341,8 +343,11 @@ def _solved(
     curvature = np.linalg.eigvalsh(-(jacobian + jacobian.T) / 2 * np.outer(size, size))
     if not curvature[0] > 1e-6:
         raise _undetermined(theta)
-    influence = -here[:, 1:] @ np.linalg.inv(jacobian).T
-    return DiscreteFit(ranks, family, theta, influence, scale, float(here[:, 0].mean()), level)
+    inverse = np.linalg.inv(-jacobian)
+    influence = here[:, 1:] @ inverse.T
+    value = float(here[:, 0].mean())
+    optimism = float(np.trace(inverse @ np.atleast_2d(np.cov(here[:, 1:].T)))) / len(here)
+    return DiscreteFit(ranks, family, theta, influence, scale, value, value - optimism, level)
 
 
 def _undetermined(theta: Array) -> PrecisionError:

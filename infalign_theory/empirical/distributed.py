@@ -20,7 +20,7 @@ from infalign_theory.empirical.surveys import SHARE_ROWS, named
 from infalign_theory.errors import InputError
 
 _RETRIES = 5
-_PATIENCE = 20.0  # seconds for a scheduler to answer
+_PATIENCE = 8.0  # seconds for a scheduler to answer
 
 
 def survey_on_dask(
@@ -112,12 +112,16 @@ def _client(dask: Any) -> Iterator[Any]:
         yield dask
         return
     if dask is True:
-        with (
-            LocalCluster(  # type: ignore[no-untyped-call]
+        try:
+            cluster = LocalCluster(  # type: ignore[no-untyped-call]
                 threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
-            ) as cluster,
-            Client(cluster) as client,  # type: ignore[no-untyped-call]
-        ):
+            )
+        except RuntimeError:
+            raise InputError(
+                "no Dask workers could be started; a script that asks for them must keep its own "
+                'work under if __name__ == "__main__".'
+            ) from None
+        with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
             yield client
         return
     if not isinstance(dask, str) or not dask:

@@ -21,6 +21,8 @@ _TEXTS = {
     "conflicting_sample": "{rows} with a sample's name given before but other numbers, kept",
     "repeated_row": "{rows} that repeat another in every column, kept: name the column that tells "
     "samples apart (sample=, --sample) to leave repeated samples out",
+    "doubled": "{prompts}, in all of which every score of the base occurs an even number of "
+    "times: were its rows read twice?",
     "missing_truth": "{rows} without a true reward; their prompts are left out of its numbers",
     "missing_log_ratio": "{rows} without a log-ratio, left out of its KL",
     "no_samples": "no sample with a usable reward; it is left out",

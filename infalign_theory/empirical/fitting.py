@@ -49,7 +49,8 @@ class TiltFit:
     ``k`` = 1/beta may be negative for a policy worse than its base; ``t`` is None unless the
     exponent was fitted; ``kl`` is the KL of the fitted law in nats; ``goodness`` is None for the
     naive fit and where ranks have too few bins to test anything; ``log_likelihood`` is the mean
-    over prompts of the mean over samples.
+    over prompts of the mean over samples, ``criterion`` that less its optimism (composite
+    likelihood information criterion, Varin and Vidoni 2005): the larger, the better the law.
     """
 
     transform: Transform
@@ -58,6 +59,7 @@ class TiltFit:
     kl: Estimate
     goodness: GoodnessOfFit | None
     log_likelihood: float
+    criterion: float
     prompts: int
     excluded: int
     level: float
@@ -225,7 +227,9 @@ def fit_tilt(
         chosen, k, t,
         solution.implied(lambda x: light.kl(family, x), (0.0, np.inf), context),
         goodness_of_fit(counts, value, by_prompt, inverse) if correct else None,
-        value.log_likelihood, counts.prompts, counts.excluded, level, solution,
+        value.log_likelihood,
+        value.log_likelihood - float(np.trace(inverse @ middle)) / counts.prompts,
+        counts.prompts, counts.excluded, level, solution,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from infalign_theory.empirical.standing import DiscreteStanding, optimal_kl
 from infalign_theory.empirical.theories import (
     CONTINUOUS,
     DISCRETE,
+    ENOUGH_BASE,
     Ask,
     Theory,
     calibration_of,
@@ -41,11 +42,13 @@ from infalign_theory.errors import InputError
 from infalign_theory.procedures import as_procedure, power_sides
 from infalign_theory.types import Array, BoolArray
 
-ENOUGH_BASE = 12  # samples a prompt, for a fit of discrete laws
 _UNIT = (0.0, 1.0)
 # a fit can match an estimate by construction; what is left is then measured in this part of the
 # estimate's own error
 _LEAST_ERROR = 0.1
+_ENOUGH_ATOMS = 50  # scores that are not all even by chance
+_HUGE = 1e12  # a k3 that one sample makes
+_MANY = 0.01  # of a policy's rows
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,12 @@ class View:
         kept, lost = [], []
         if not self.share.base.samples.any():
             raise InputError(
-                f"the base {self.question.policies[0]!r} has no usable sample; check its rewards."
+                f"the base {self.question.policies[0]!r} has no sample with a usable reward; check "
+                f"column {self.question.source.columns['reward']!r}."
             )
+        atoms = self.share.base.atoms
+        if atoms.size > _ENOUGH_ATOMS and not (atoms % 2).any():
+            lost.append(Finding("doubled", self.question.policies[0], self.share.prompts))
         for i, numbers in enumerate(self.share.policies):
             name = self.question.policies[1 + i]
             if self.shared(i).any():
@@ -105,10 +112,9 @@ class View:
         ranks = self.ranks(i)
         theory, notes = theory_of(ranks, law, self.ask)
         ratios = numbers.k1[shared], numbers.k3[shared]
-        endless = bool(np.isinf(ratios[1]).any())
-        k1, k3 = (
-            None if np.isnan(x).all() or np.isinf(x).any() else self._estimate(x) for x in ratios
-        )
+        endless = bool(np.nanmax(np.abs(ratios[1]), initial=0.0) > _HUGE)
+        k1 = None if np.isnan(ratios[0]).all() else self._estimate(ratios[0])
+        k3 = None if k1 is None or endless else self._estimate(ratios[1])
         spent, origin = _spent(k1, theory)
         bench = _Bench(law, ranks)
         rows = tuple(self._row(i, p, theory, spent, bench) for p in names)
@@ -117,10 +123,25 @@ class View:
             name, int(np.count_nonzero(shared)), int(numbers.samples.sum()),
             self._estimate(numbers.ties[shared]).value, kl_floor(standard.value),
             k1, k3, calibrated_kl(calibration_of(ranks), level=self.ask.level),
-            spent, origin, theory, rows, (), notes + _cautions(law, ranks, theory, rows, endless),
+            spent, origin, theory, rows, (),
+            notes + _cautions(law, ranks, theory, rows, endless) + _doubts(k1, standard)
+            + self._left_out(i),
             self.share.extremes[i],
         )  # fmt: skip
         return verdict(result, self.ask, self.question.policies[0])
+
+    def _left_out(self, i: int) -> tuple[str, ...]:
+        """A note where so many rewards are unusable that the win rates may be of a selection."""
+        out = []
+        for pid in (0, i + 1):
+            bad, _ = self.share.findings.found.get(("bad_reward", pid), (0, None))
+            rows = bad + self.share.findings.samples[pid]
+            if bad > _MANY * rows:
+                out.append(
+                    f"{bad} of {rows} rewards of {self.question.policies[pid]} are missing or not "
+                    "finite: win rates are those of the others, which may flatter it"
+                )
+        return tuple(out)
 
     def _estimate(self, values: Array, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
         return mean_over_prompts(values, level=self.ask.level, bounds=bounds)
@@ -151,7 +172,9 @@ class View:
         ends = None
         if ci is not None:
             ends = bench.optimal_kl(name, ci[0]), bench.optimal_kl(name, ci[1])
-        efficiency = least / spent if least is not None and spent and spent > 0.0 else None
+        efficiency = None
+        if least is not None and spent and spent > 0.0 and found.value > 0.5:
+            efficiency = least / spent
         return WinRate(
             name, found.value, found.stderr, ci, predicted, predicted_ci, z, found.prompts,
             found.excluded, least, ends, efficiency,
@@ -277,5 +300,25 @@ def _cautions(
             "nothing of rarer outcomes"
         )
     if endless:
-        out.append("k3 is infinite: some sample has a log-ratio below -709")
+        out.append("k3 is beyond measure: some sample has a log-ratio far below 0")
     return tuple(out)
+
+
+def _doubts(kl: Estimate | None, standard: Estimate) -> tuple[str, ...]:
+    """Log-ratios that cannot be what they should be."""
+    if kl is None or kl.ci is None:
+        return ()
+    if kl.ci[1] < 0.0:
+        return (
+            "the KL from log-ratios is below 0, which no policy has: give log pi - log pi_ref of "
+            "the policy's own samples, not the other way round and not log pi alone",
+        )
+    if standard.ci is not None:
+        worst = standard.ci[0] if standard.value > 0.5 else standard.ci[1]
+        told = (standard.value - 0.5) * (worst - 0.5) > 0.0
+        if told and kl.ci[1] < kl_floor(worst):
+            return (
+                "the KL from log-ratios is below what this win rate needs at least: are they of "
+                "whole sequences, in nats, neither averaged over tokens nor scaled?",
+            )
+    return ()

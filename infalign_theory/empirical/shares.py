@@ -237,8 +237,8 @@ class _Side:
             return Picks(reward, nothing, nothing)
         truth = _rows(estimators.picked_truth(self.scores, self.truth, p) for p in procedures)
         owner, missing = self.scores.owner, np.isnan(self.truth)
-        order = np.lexsort((self.truth, owner))
-        by_truth = Groups(np.where(missing, 0.0, self.truth)[order], self.scores.offsets)
+        filled = np.where(missing, 0.0, self.truth)
+        by_truth = Groups(filled[np.lexsort((filled, owner))], self.scores.offsets)
         oracle = _rows(estimators.picked_truth(by_truth, by_truth.values, p) for p in procedures)
         oracle[:, np.unique(owner[missing])] = np.nan
         return Picks(reward, truth, oracle)

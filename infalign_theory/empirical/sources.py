@@ -163,6 +163,10 @@ def database(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
                 f"the scores do not fit a database limit of {memory or 'this machine'}; allow it "
                 "more memory (memory=, --memory)."
             ) from None
+        except RuntimeError as error:
+            if "interrupt" in str(error).lower():  # DuckDB's word for Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
         except duckdb.Error as error:
             first = str(error).splitlines()[0]
             raise InputError(f"the scores cannot be read: {first}; give {ALLOWED_FILES}.") from None

@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from infalign_theory.empirical.divergence import kl_floor
 from infalign_theory.empirical.laws import PromptLaws, PromptOptima
 from infalign_theory.errors import OutOfReachError
-from infalign_theory.procedures import Procedure
+from infalign_theory.procedures import BestOfN, Procedure, WorstOfN, power_sides
 from infalign_theory.trajectory import Powers, Trajectory
 from infalign_theory.types import Array, IntArray
 
@@ -28,11 +28,14 @@ _ENOUGH = 100
 def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
     """Least KL in nats of any policy with this win rate, on a continuous base.
 
-    The inverse of the optimal frontier: 0 up to a win rate of 1/2, None where no finite KL is
-    enough within float64. For single samples it is the KL floor.
+    The inverse of the optimal frontier, below 1/2 that of losing (design 2.5: Best-of-N turned
+    round is Worst-of-N); None where no finite KL is enough within float64. For single samples it
+    is the KL floor.
     """
-    if win_rate <= 0.5:
+    if win_rate == 0.5:
         return 0.0
+    if win_rate < 0.5:
+        return optimal_kl(turned(procedure), 1.0 - win_rate)
     powers = Powers.of(procedure, procedure)
     if powers is None:
         floor = kl_floor(win_rate)
@@ -53,6 +56,14 @@ def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
         powers.leading, path.last, xtol=1e-12,
     )  # fmt: skip
     return float(path.at(np.array([found]))[1][0])
+
+
+def turned(procedure: Procedure) -> Procedure:
+    """What a procedure is for rewards turned round."""
+    sign, n = power_sides(procedure)
+    if sign == 0:
+        return procedure
+    return WorstOfN(n) if sign > 0 else BestOfN(n)
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,12 @@ class DiscreteStanding:
             self._known[at] = won, float(weight @ optima.laws.kls(ratio))
         return self._known[at]
 
+    @cached_property
+    def _turned(self) -> DiscreteStanding:
+        """The same with the order of scores turned round."""
+        atoms = self.atoms[-1] - self.atoms[::-1]
+        return DiscreteStanding(self.counts[::-1], atoms, turned(self.procedure))
+
     def _laws_and_weights(self) -> tuple[PromptLaws, Array]:
         """Each prompt's law, and with one sample less, with weights that sum to 1."""
         each = np.diff(self.atoms)
@@ -114,8 +131,10 @@ class DiscreteStanding:
 
     def optimal_kl(self, win_rate: float) -> float | None:
         """Least mean KL; None above what all mass on the top scores wins."""
-        if win_rate <= 0.5:
+        if win_rate == 0.5:
             return 0.0
+        if win_rate < 0.5:
+            return self._turned.optimal_kl(1.0 - win_rate)
         last = _LOG_K.size - 1
         if win_rate >= self._point(last)[0]:
             return None

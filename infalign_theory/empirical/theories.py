@@ -7,6 +7,7 @@ each prompt's own discrete law.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
@@ -19,20 +20,23 @@ from infalign_theory.empirical.discrete_fit import (
     fixed_family,
 )
 from infalign_theory.empirical.families import LARGEST_T
-from infalign_theory.empirical.fitting import FREE, exponential_k, fit_tilt, judge_tilt
+from infalign_theory.empirical.fitting import FREE, TiltFit, exponential_k, fit_tilt, judge_tilt
 from infalign_theory.empirical.groups import Groups
 from infalign_theory.empirical.laws import PromptLaws, tilted
 from infalign_theory.empirical.uncertainty import Estimate, mean_over_prompts
-from infalign_theory.errors import InfalignError
+from infalign_theory.errors import InfalignError, PrecisionError
 from infalign_theory.kernels.jackknife import LEAST
 from infalign_theory.policy import align
 from infalign_theory.tilt import solve
-from infalign_theory.transforms import Identity, Transform
+from infalign_theory.transforms import Exponential, Identity, Log, Transform
 from infalign_theory.types import Array, BoolArray
 from infalign_theory.winrate import win_rate
 
 CONTINUOUS, DISCRETE = "continuous", "discrete"
 BINS = 20
+_STAND_INS = (-10.0, -5.0, 5.0, 10.0)
+_TRIED = 3  # laws, where the exponent is determined
+ENOUGH_BASE = 12  # samples a prompt, for a fit of discrete laws
 
 
 @dataclass(frozen=True)
@@ -99,26 +103,58 @@ class Ask:
 def theory_of(ranks: TiedRanks, law: str, ask: Ask) -> tuple[Theory | None, tuple[str, ...]]:
     """The law expected of a policy, and what to know about how it was found.
 
-    Where the samples do not determine an exponent the identity is fitted instead; where they
-    determine nothing there is no theory, and a note says why. A law given beforehand that cannot
-    be is an error.
+    Without a transform the exponential of any exponent, the logarithm (Best-of-N distillation)
+    and the identity are fitted and the best by their criterion is taken; where no exponent is
+    determined, a few fixed ones stand in for it or none. Where nothing can be fitted there is no
+    theory, and a note says why. A law given beforehand that cannot be is an error.
     """
     build = _continuous if law == CONTINUOUS else _discrete
     if law == DISCRETE and not ranks.usable.any():
         return None, (f"no prompt has {LEAST} base samples: no discrete law can be known",)
-    try:
+    if ask.given:
         return build(ranks, ask), ()
-    except InfalignError as error:
-        if ask.given:
-            raise
-        notes = (f"no law was fitted: {error}",)
-    if ask.transform is not None:
-        return None, notes
-    try:
-        theory = build(ranks, replace(ask, transform=Identity()))
-    except InfalignError:
-        return None, notes
-    return theory, ("the samples do not determine an exponent; the identity was fitted instead",)
+    candidates: list[Transform | None] = [ask.transform]
+    if ask.transform is None:
+        candidates += [Log(), Identity()]
+        # the correction of a discrete law gives out for steep transforms on few base samples
+        if law == DISCRETE and np.median(ranks.base_sizes) < ENOUGH_BASE:
+            candidates = candidates[1:]
+    found, reasons = [], []
+    for transform in candidates:
+        try:
+            found.append(_fitted(ranks, law, transform, ask.level))
+        except InfalignError as error:
+            reasons.append(str(error))
+            if transform is None:
+                steepest = _steepest(ranks, law)
+                candidates += [Exponential(t) for t in _STAND_INS if abs(t) <= steepest]
+    if not found:
+        return None, (f"no law was fitted: {reasons[0]}",)
+    best = max(found, key=lambda pair: pair[1].criterion)
+    notes: tuple[str, ...] = ()
+    if ask.transform is None and len(candidates) != _TRIED:
+        notes = ("the samples do not determine an exponent: the best of a few laws was taken",)
+    return build(ranks, replace(ask, transform=best[0]), best[1]), notes
+
+
+def _fitted(
+    ranks: TiedRanks, law: str, transform: Transform | None, level: float
+) -> tuple[Transform | None, TiltFit | DiscreteFit]:
+    if law == DISCRETE:
+        fit = fit_discrete(ranks, transform, level=level)
+        if transform is None and abs(fit.theta[1]) > _steepest(ranks, law):
+            raise PrecisionError(
+                f"an exponent of {fit.theta[1]:.3g} is too steep for the base samples there are; "
+                "name the transform, or give more of them.",
+                float(fit.theta[1]),
+            )
+        return transform, fit
+    return transform, fit_tilt(calibration_of(ranks), transform or FREE, level=level)
+
+
+def _steepest(ranks: TiedRanks, law: str) -> float:
+    """The largest exponent worth fitting: a discrete law's correction is a series in t / K."""
+    return float(np.median(ranks.base_sizes)) / 2 if law == DISCRETE else LARGEST_T
 
 
 def calibration_of(ranks: TiedRanks) -> Calibration:
@@ -127,7 +163,7 @@ def calibration_of(ranks: TiedRanks) -> Calibration:
     return Calibration(ranks.below, ranks.equal, held, ranks.base_sizes)
 
 
-def _continuous(ranks: TiedRanks, ask: Ask) -> Theory:
+def _continuous(ranks: TiedRanks, ask: Ask, fit: Any = None) -> Theory:
     calibration = calibration_of(ranks)
     usable = (np.diff(ranks.offsets) > 0) & (ranks.base_sizes > 0)
     shape = (ranks.prompts, len(ask.procedures))
@@ -138,7 +174,6 @@ def _continuous(ranks: TiedRanks, ask: Ask) -> Theory:
         test = judge_tilt(calibration, ask.transform, 1.0 / policy.beta)
         name, k, t, kl = ask.transform.name, _known(1.0 / policy.beta), None, _known(policy.kl)
     else:
-        fit = fit_tilt(calibration, ask.transform or FREE, level=ask.level)
         rates = [fit.win_rate(name).value for name in ask.procedures]
         for i, procedure in enumerate(ask.procedures):
             influence[usable, i] = fit.influence(procedure)
@@ -152,8 +187,8 @@ def _continuous(ranks: TiedRanks, ask: Ask) -> Theory:
     return Theory(CONTINUOUS, name, not ask.given, k, t, kl, goodness, shares, local, influence)
 
 
-def _discrete(ranks: TiedRanks, ask: Ask) -> Theory:
-    fit = _given(ranks, ask) if ask.given else fit_discrete(ranks, ask.transform, level=ask.level)
+def _discrete(ranks: TiedRanks, ask: Ask, fit: Any = None) -> Theory:
+    fit = fit or _given(ranks, ask)
     local, influence = fit.outcomes(ask.procedures)
     usable = ranks.usable
     spent = mean_over_prompts((local + influence)[usable, 0], level=ask.level, bounds=(0.0, np.inf))
@@ -184,7 +219,7 @@ def _given(ranks: TiedRanks, ask: Ask) -> DiscreteFit:
 
     def at(k: float) -> DiscreteFit:
         return DiscreteFit(
-            ranks, family, np.array([k * size]), influence, size, float("nan"), ask.level
+            ranks, family, np.array([k * size]), influence, size, np.nan, np.nan, ask.level
         )
 
     if ask.beta is not None:

@@ -51,9 +51,10 @@ def validate(
 
     Win rates are the unbiased, tie-aware U-statistics over all pairs of size-N subsets of a
     prompt's samples, averaged over prompts, which are the independent unit of every interval.
-    Theory is a tilt f(u) proportional to exp(k Phi(u)): by default k and the exponent of an
-    exponential transform are fitted to calibrated rewards, corrected for a finite number of base
-    samples; or it is the transform and beta (or kl) that the run was meant to have.
+    Theory is a tilt f(u) proportional to exp(k Phi(u)): by default the best of an exponential of
+    any exponent, the logarithm and the identity, fitted to calibrated rewards and corrected for a
+    finite number of base samples; or it is the transform and beta (or kl) that the run was meant
+    to have.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def validate(
         more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
         raise InputError(f"strict: {findings[0].text}{more}; repair the scores or drop strict.")
     if not kept:
-        raise InputError(f"{lost[0].text}; check the columns and that prompts are named alike.")
+        raise InputError(f"{lost[-1].text}; check the columns and that prompts are named alike.")
     base_ties = mean_over_prompts(share.base.ties).value if share.base.samples.max() > 1 else 0.0
     chosen = law if law != "auto" else (DISCRETE if base_ties > FREQUENT_TIES else CONTINUOUS)
     policies = {}
@@ -186,6 +187,11 @@ def _natural(value: Any, name: str) -> int:
 
 
 def _ask(transform: Any, beta: Any, kl: Any, names: tuple[str, ...], level: float) -> Ask:
+    if isinstance(transform, str) and transform.strip().startswith("optimal"):
+        raise InputError(
+            f"transform {transform!r} is no transform that training applied; give the run's own, "
+            "as in 'exp:10', or none to have one fitted (efficiency tells how far from optimal)."
+        )
     chosen = None if transform is None else as_transform(transform)
     if beta is not None or kl is not None:
         if chosen is None:

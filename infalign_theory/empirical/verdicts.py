@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from scipy import special
+
 from infalign_theory.empirical.results import PolicyValidation, WinRate
-from infalign_theory.empirical.theories import Ask
+from infalign_theory.empirical.theories import Ask, Theory
 
 _LARGE_Z = 3.0
 _DOUBTFUL = 0.01
@@ -74,11 +76,12 @@ def _agreement(result: PolicyValidation) -> str:
     if theory is None:
         return "No law was found to compare it with."
     which = "fitted" if theory.fitted else "planned"
-    far = [row for row in result.win_rates if row.z is not None and abs(row.z) > _LARGE_Z]
+    tested = [row for row in result.win_rates if row.z is not None and not _matched(row, theory)]
+    far = [row for row in tested if abs(row.z or 0.0) > _limit(row)]
     bad = theory.goodness is not None and theory.goodness.p_value < _DOUBTFUL
     law = f"the {which} law ({theory.transform}, {theory.kl.value:.3g} nats)"
     if not far and not bad:
-        if theory.goodness is None and all(row.z is None for row in result.win_rates):
+        if theory.goodness is None and not tested:
             return f"There is too little data to test {law}."
         return f"Win rates and calibrated rewards agree with {law}."
     parts = []
@@ -95,8 +98,21 @@ def _agreement(result: PolicyValidation) -> str:
     return text[0].upper() + text[1:] + "."
 
 
+def _matched(row: WinRate, theory: Theory) -> bool:
+    """Whether a fit makes the prediction equal to the estimate: single samples, by any tilt."""
+    return theory.fitted and procedure_words(row.procedure) == "single samples"
+
+
+def _limit(row: WinRate) -> float:
+    """|z| that chance exceeds as rarely as a normal number exceeds 3: Student over prompts."""
+    return float(special.stdtrit(max(row.prompts - 1, 1), special.ndtr(_LARGE_Z)))
+
+
 def _cost(result: PolicyValidation) -> str:
-    rated = [row for row in result.win_rates if row.efficiency is not None]
+    rated = [
+        row for row in result.win_rates
+        if row.efficiency is not None and row.ci is not None and row.ci[0] > 0.5
+    ]  # fmt: skip
     if not rated or result.kl_spent is None:
         return ""
     rated.sort(key=lambda row: row.efficiency or 0.0)
@@ -105,8 +121,8 @@ def _cost(result: PolicyValidation) -> str:
 
     def share(row: WinRate) -> str:
         efficiency = row.efficiency or 0.0
-        what = "all" if efficiency >= 1.0 else percent(efficiency)
-        return f"{what} of that under {procedure_words(row.procedure)}"
+        what = "more than that" if efficiency >= 1.0 else f"{percent(efficiency)} of that"
+        return f"{what} under {procedure_words(row.procedure)}"
 
     ends = [rated[0]] if len(rated) == 1 else [rated[0], rated[-1]]
     return f"{spent}; the optimum needs {_listed([share(row) for row in ends])}."
