@@ -35,6 +35,7 @@ from infalign_theory.winrate import win_rate
 CONTINUOUS, DISCRETE = "continuous", "discrete"
 BINS = 20
 _STAND_INS = (-10.0, -5.0, 5.0, 10.0)
+_ENOUGH = 5000  # prompts that choose a family
 _TRIED = 3  # laws, where the exponent is determined
 ENOUGH_BASE = 12  # samples a prompt, for a fit of discrete laws
 
@@ -113,33 +114,51 @@ def theory_of(ranks: TiedRanks, law: str, ask: Ask) -> tuple[Theory | None, tupl
         return None, (f"no prompt has {LEAST} base samples: no discrete law can be known",)
     if ask.given:
         return build(ranks, ask), ()
-    candidates: list[Transform | None] = [ask.transform]
-    if ask.transform is None:
-        candidates += [Log(), Identity()]
-        # the correction of a discrete law gives out for steep transforms on few base samples
-        if law == DISCRETE and np.median(ranks.base_sizes) < ENOUGH_BASE:
-            candidates = candidates[1:]
-    found, reasons = [], []
+    chosen, notes = ask.transform, tuple[str, ...]()
+    if chosen is None:
+        chosen, notes = _family(_selection(ranks), law, ask.level)
+    try:
+        fit = _fitted(ranks, law, chosen, ask.level)
+    except InfalignError as error:
+        return None, (f"no law was fitted: {error}",)
+    return build(ranks, replace(ask, transform=chosen), fit), notes
+
+
+def _family(ranks: TiedRanks, law: str, level: float) -> tuple[Transform | None, tuple[str, ...]]:
+    """The best family by its criterion; None is the exponential of any exponent."""
+    candidates: list[Transform | None] = [None, Log(), Identity()]
+    # the correction of a discrete law gives out for steep transforms on few base samples
+    if law == DISCRETE and np.median(ranks.base_sizes) < ENOUGH_BASE:
+        candidates = candidates[1:]
+    best: Transform | None = Identity()
+    highest = -np.inf
     for transform in candidates:
         try:
-            found.append(_fitted(ranks, law, transform, ask.level))
-        except InfalignError as error:
-            reasons.append(str(error))
+            criterion = _fitted(ranks, law, transform, level).criterion
+        except InfalignError:
             if transform is None:
                 steepest = _steepest(ranks, law)
                 candidates += [Exponential(t) for t in _STAND_INS if abs(t) <= steepest]
-    if not found:
-        return None, (f"no law was fitted: {reasons[0]}",)
-    best = max(found, key=lambda pair: pair[1].criterion)
-    notes: tuple[str, ...] = ()
-    if ask.transform is None and len(candidates) != _TRIED:
-        notes = ("the samples do not determine an exponent: the best of a few laws was taken",)
-    return build(ranks, replace(ask, transform=best[0]), best[1]), notes
+            continue
+        if criterion > highest:
+            best, highest = transform, criterion
+    if len(candidates) == _TRIED:
+        return best, ()
+    return best, ("the samples do not determine an exponent: the best of a few laws was taken",)
+
+
+def _selection(ranks: TiedRanks) -> TiedRanks:
+    """As many prompts as it takes to choose a family, evenly selected."""
+    if ranks.prompts <= _ENOUGH:
+        return ranks
+    chosen = np.zeros(ranks.prompts, dtype=bool)
+    chosen[np.linspace(0, ranks.prompts - 1, _ENOUGH).astype(int)] = True
+    return ranks.only(chosen)
 
 
 def _fitted(
     ranks: TiedRanks, law: str, transform: Transform | None, level: float
-) -> tuple[Transform | None, TiltFit | DiscreteFit]:
+) -> TiltFit | DiscreteFit:
     if law == DISCRETE:
         fit = fit_discrete(ranks, transform, level=level)
         if transform is None and abs(fit.theta[1]) > _steepest(ranks, law):
@@ -148,8 +167,8 @@ def _fitted(
                 "name the transform, or give more of them.",
                 float(fit.theta[1]),
             )
-        return transform, fit
-    return transform, fit_tilt(calibration_of(ranks), transform or FREE, level=level)
+        return fit
+    return fit_tilt(calibration_of(ranks), transform or FREE, level=level)
 
 
 def _steepest(ranks: TiedRanks, law: str) -> float:
