@@ -272,10 +272,10 @@ def _against(
     interval = student_interval(predicted, wobble, total, level, _UNIT) if wobble > 0.0 else None
     spread = error(filled[0] - filled[1], gap, -1.0)
     own = float(np.std(rates[both], ddof=1) / np.sqrt(count))
-    own = max(own, 0.5 * np.sqrt(predicted * (1.0 - predicted) / (blocks * count)))
+    own = max(own, 0.3 * np.sqrt(predicted * (1.0 - predicted) / (blocks * count)))
     known = theory.law == CONTINUOUS and not theory.fitted
     spread = max(spread, own if known else _LEAST_ERROR * own)
-    return predicted, interval, gap / spread if spread > 0.0 else None
+    return predicted, interval, float(gap / spread) if spread > 0.0 else None
 
 
 def _cautions(
