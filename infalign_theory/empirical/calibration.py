@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -43,15 +45,19 @@ class Calibration:
         random rank that breaks its ties at random, which is exactly uniform under the base at
         any K. NaN for prompts without samples on a side.
         """
-        scale = whole(bins, "bins", "a whole number of bins") / (self.trials + 1.0)
-        low, high = self.below * scale, (self.below + self.equal + 1) * scale
-        columns = [
-            self.groups.means((np.clip(high - j, 0, 1) - np.clip(low - j, 0, 1)) / (high - low))
-            for j in range(int(bins))
-        ]
-        out = np.stack(columns, axis=1)
+        count = whole(bins, "bins", "a whole number of bins")
+        covers = rank_covers(self.below, self.equal, self.trials, count)
+        out = np.stack([self.groups.means(cover) for cover in covers], axis=1)
         out[self.base_sizes == 0] = np.nan
         return out
+
+
+def rank_covers(below: Any, equal: Any, trials: Any, bins: int) -> Iterator[Array]:
+    """For each equal bin of rank, the part of [b, b + e + 1] / (K + 1) that lies in it."""
+    scale = bins / (trials + 1.0)
+    low, high = below * scale, (below + equal + 1) * scale
+    for j in range(bins):
+        yield (np.clip(high - j, 0.0, 1.0) - np.clip(low - j, 0.0, 1.0)) / (high - low)
 
 
 def calibrate(aligned: Groups, base: Groups) -> Calibration:

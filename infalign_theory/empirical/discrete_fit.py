@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 from scipy import optimize, special
 
+from infalign_theory.empirical.calibration import rank_covers
 from infalign_theory.empirical.families import FixedTransform, FreeExponential
 from infalign_theory.empirical.groups import share_out
 from infalign_theory.empirical.uncertainty import Bounds, Estimate, student_interval
@@ -209,9 +210,8 @@ class DiscreteFit:
         row = ranks.table[0][sizes[owner] - 1] + 2 * below + equal
         mass = (equal + 1) * ranks.weight(self.eta())[row]
         mass /= np.bincount(owner, mass, ranks.prompts)[owner]
-        low, high = below * (bins / sizes[owner]), (below + equal + 1) * (bins / sizes[owner])
-        inside = [np.clip(high - j, 0, 1) - np.clip(low - j, 0, 1) for j in range(bins)]
-        return np.array([mass @ (x / (high - low)) for x in inside]) / self.prompts
+        covers = rank_covers(below, equal, sizes[owner] - 1, bins)
+        return np.array([mass @ cover for cover in covers]) / self.prompts
 
     def parameter(self, i: int, scale: float = 1.0, bounds: Bounds = (-np.inf, np.inf)) -> Estimate:
         """theta[i] / scale with its error."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from infalign_theory.empirical.calibration import Calibration
+from infalign_theory.empirical.calibration import Calibration, rank_covers
 from infalign_theory.empirical.likelihood import Counts, Value
 from infalign_theory.empirical.uncertainty import Estimate, mean_over_prompts, student_interval
 from infalign_theory.types import Array, IntArray, whole
@@ -39,7 +39,7 @@ def goodness_of_fit(
 ) -> GoodnessOfFit | None:
     """Chi-square of ranks in equal bins, merged until each is expected to hold enough samples."""
     bins = int(min(counts.trials.max() + 1, largest))
-    overlap = np.concatenate([_rank_overlap(k, bins) for k in counts.trials.tolist()])
+    overlap = np.concatenate([_covers(k, bins) for k in counts.trials.tolist()])
     observed = counts.prompt_means(overlap)
     rows = [slice(first, first + k + 1) for _, k, _, first in counts.blocks]
     by_block = np.stack([value.probability[r] @ overlap[r] for r in rows])
@@ -68,12 +68,9 @@ def goodness_of_fit(
     )
 
 
-def _rank_overlap(k: int, bins: int) -> Array:
-    """Share of the rank interval of c = 0 ... K, [c, c + 1] / (K + 1), in each equal bin."""
-    low = np.arange(k + 1.0)[:, None] * bins / (k + 1.0)
-    high, bin_ = low + bins / (k + 1.0), np.arange(bins)
-    cover = np.clip(high - bin_, 0.0, 1.0) - np.clip(low - bin_, 0.0, 1.0)
-    return np.asarray(cover / (high - low))
+def _covers(k: int, bins: int) -> Array:
+    """The part of each count's rank, c = 0 ... K, in each equal bin: shape (K + 1, bins)."""
+    return np.stack(list(rank_covers(np.arange(k + 1), 0, k, bins)), axis=1)
 
 
 def _merged(shares: Array, least: float) -> IntArray:

@@ -46,6 +46,8 @@ _UNIT = (0.0, 1.0)
 # a fit can match an estimate by construction; what is left is then measured in this part of the
 # estimate's own error
 _LEAST_ERROR = 0.1
+# of the largest error the law allows: well below the real one, which is half of it or more
+_LEAST_SHARE = 0.3
 _ENOUGH_ATOMS = 50  # scores that are not all even by chance
 _HUGE = 1e12  # a k3 that one sample makes
 _MANY = 0.01  # of a policy's rows
@@ -272,7 +274,7 @@ def _against(
     interval = student_interval(predicted, wobble, total, level, _UNIT) if wobble > 0.0 else None
     spread = error(filled[0] - filled[1], gap, -1.0)
     own = float(np.std(rates[both], ddof=1) / np.sqrt(count))
-    own = max(own, 0.3 * np.sqrt(predicted * (1.0 - predicted) / (blocks * count)))
+    own = max(own, _LEAST_SHARE * np.sqrt(predicted * (1.0 - predicted) / (blocks * count)))
     known = theory.law == CONTINUOUS and not theory.fitted
     spread = max(spread, own if known else _LEAST_ERROR * own)
     return predicted, interval, float(gap / spread) if spread > 0.0 else None

@@ -203,9 +203,8 @@ def _sorted_rows(
     values = ", ".join(f"coalesce({role}, 'nan'::DOUBLE) AS {role}" for role in roles)
     # rows of equal scores in one order, whoever sorts: sums over them are then the same
     found = connection.execute(
-        f"SELECT CAST(pid AS INTEGER) * {prompts} + id AS place, {values} FROM "
-        f"(SELECT pid::BIGINT AS pid, id, {', '.join(roles)} FROM usable JOIN prompts "
-        f"USING (prompt)) ORDER BY place, {', '.join(roles)}"
+        f"SELECT CAST(pid AS BIGINT) * {prompts} + id AS place, {values} "
+        f"FROM usable JOIN prompts USING (prompt) ORDER BY place, {', '.join(roles)}"
     ).fetchnumpy()
     place = np.asarray(found["place"])
     out = {role: np.ascontiguousarray(found[role], dtype=np.float64) for role in roles}

@@ -146,4 +146,6 @@ class DiscreteStanding:
             if won > points[-1][0] + 1e-12 and nats > points[-1][1]:
                 points.append((won, nats))
         won_at, nats_at = np.array(points).T
+        if win_rate >= won_at[-1]:  # corrected numbers need not rise at every step
+            return float(nats_at[-1])
         return max(float(PchipInterpolator(won_at, nats_at)(win_rate)), 0.0)

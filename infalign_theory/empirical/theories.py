@@ -114,37 +114,42 @@ def theory_of(ranks: TiedRanks, law: str, ask: Ask) -> tuple[Theory | None, tupl
         return None, (f"no prompt has {LEAST} base samples: no discrete law can be known",)
     if ask.given:
         return build(ranks, ask), ()
-    chosen, notes = ask.transform, tuple[str, ...]()
+    chosen, fit, notes = ask.transform, None, tuple[str, ...]()
+    some = _selection(ranks)
     if chosen is None:
-        chosen, notes = _family(_selection(ranks), law, ask.level)
+        chosen, fit, notes = _family(some, law, ask.level)
     try:
-        fit = _fitted(ranks, law, chosen, ask.level)
+        if fit is None or some is not ranks:
+            fit = _fitted(ranks, law, chosen, ask.level)
     except InfalignError as error:
         return None, (f"no law was fitted: {error}",)
     return build(ranks, replace(ask, transform=chosen), fit), notes
 
 
-def _family(ranks: TiedRanks, law: str, level: float) -> tuple[Transform | None, tuple[str, ...]]:
-    """The best family by its criterion; None is the exponential of any exponent."""
+def _family(
+    ranks: TiedRanks, law: str, level: float
+) -> tuple[Transform | None, TiltFit | DiscreteFit | None, tuple[str, ...]]:
+    """The best family by its criterion and its fit; None is the exponential of any exponent."""
     candidates: list[Transform | None] = [None, Log(), Identity()]
     # the correction of a discrete law gives out for steep transforms on few base samples
     if law == DISCRETE and np.median(ranks.base_sizes) < ENOUGH_BASE:
         candidates = candidates[1:]
     best: Transform | None = Identity()
-    highest = -np.inf
+    fit: TiltFit | DiscreteFit | None = None
     for transform in candidates:
         try:
-            criterion = _fitted(ranks, law, transform, level).criterion
+            found = _fitted(ranks, law, transform, level)
         except InfalignError:
             if transform is None:
                 steepest = _steepest(ranks, law)
                 candidates += [Exponential(t) for t in _STAND_INS if abs(t) <= steepest]
             continue
-        if criterion > highest:
-            best, highest = transform, criterion
-    if len(candidates) == _TRIED:
-        return best, ()
-    return best, ("the samples do not determine an exponent: the best of a few laws was taken",)
+        if fit is None or found.criterion > fit.criterion:
+            best, fit = transform, found
+    notes: tuple[str, ...] = ()
+    if len(candidates) != _TRIED:
+        notes = ("the samples do not determine an exponent: the best of a few laws was taken",)
+    return best, fit, notes
 
 
 def _selection(ranks: TiedRanks) -> TiedRanks:
