@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import infalign_theory as it
-from infalign_theory.base import as_base
+from infalign_theory.policies.base import as_base
 
 weights = st.lists(st.integers(0, 9), min_size=1, max_size=7).filter(any)
 

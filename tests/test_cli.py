@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import infalign_theory as it
-from infalign_theory import cli
+from infalign_theory.cli import app as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPARE = ["compare", "--procedure", "bon:4", "--transform", "identity", "--kl", "0.5"]
@@ -354,7 +354,7 @@ def test_any_numbers_give_a_document_or_one_line(
 # ------------------------------------------------------------------------------ the real process
 def program(*arguments, **options):
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
-    code = "import sys; from infalign_theory.cli import main; main(sys.argv[1:])"
+    code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment, **options,
@@ -376,7 +376,7 @@ def test_a_process_says_what_is_wrong_and_exits_2():
 
 def test_importing_the_command_line_loads_nothing_heavy():
     heavy = ["numba", "scipy", "sympy", "pandas", "matplotlib", "duckdb", "IPython"]
-    code = f"import sys, infalign_theory.cli; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import sys, infalign_theory.cli.app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
@@ -387,7 +387,7 @@ def test_importing_the_command_line_loads_nothing_heavy():
 @pytest.mark.parametrize("json_flag", [[], ["--json"]])
 def test_a_reader_that_stops_reading_is_no_error(json_flag):
     """As in `infalign ... | head -0`: quiet, and not a failure."""
-    code = "import sys; from infalign_theory.cli import main; main(sys.argv[1:])"
+    code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -403,7 +403,7 @@ def test_a_reader_that_stops_reading_is_no_error(json_flag):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_one_line():
-    code = "import sys; from infalign_theory.cli import main; main(sys.argv[1:])"
+    code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code, *COMPARE, "--json"],
@@ -417,7 +417,7 @@ def test_a_full_disk_is_one_line():
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_closed_streams_cause_no_traceback(closed, tmp_path):
     script = f'"$0" -c "$1" compare -p bon:4 -t log --kl 1 --json {closed}'
-    code = "import sys; from infalign_theory.cli import main; main(sys.argv[1:])"
+    code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     done = subprocess.run(
         ["sh", "-c", script, sys.executable, code],
         capture_output=True, text=True, timeout=120, cwd=ROOT,

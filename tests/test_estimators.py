@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import infalign_theory as it
-from infalign_theory.empirical import divergence, uncertainty
-from infalign_theory.empirical import estimators as est
-from infalign_theory.empirical import groups as grouping
-from infalign_theory.empirical.calibration import calibrate
-from infalign_theory.empirical.groups import Groups
+from infalign_theory.empirical.scores import groups as grouping
+from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics import estimators as est
+from infalign_theory.empirical.statistics import kl as divergence
+from infalign_theory.empirical.statistics import uncertainty
+from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.kernels import ustatistics
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 from infalign_theory.errors import InputError
-from infalign_theory.expressions import CompiledExpression, compile_expression
+from infalign_theory.formulas.compiled import CompiledExpression, compile_expression
 
 EPS = 2.0**-52
 

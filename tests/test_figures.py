@@ -14,16 +14,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from scipy.integrate import simpson
 from scipy.optimize import minimize_scalar
 
-from infalign_theory import files, plotting
-from infalign_theory.drawing import drawing_style
-from infalign_theory.efficiency import first_order_efficiency
+from infalign_theory import output as files
+from infalign_theory.comparison.comparisons import compare
+from infalign_theory.comparison.efficiency import first_order_efficiency
+from infalign_theory.comparison.frontiers import frontier
 from infalign_theory.errors import InputError
 from infalign_theory.figures import FIGURES, Drawing, Table, reproduce
 from infalign_theory.figures import laws as law_figures
 from infalign_theory.figures.curves import PROCEDURES, TRANSFORMS
-from infalign_theory.frontiers import compare, frontier
-from infalign_theory.optima import optimum
-from infalign_theory.transforms import Exponential, Expression
+from infalign_theory.optima.solve import optimum
+from infalign_theory.plotting import curves as plotting
+from infalign_theory.plotting.rendering import drawing_style
+from infalign_theory.transforms.exponential import Exponential
+from infalign_theory.transforms.expression import Expression
 
 CHEAP = "optimal-transforms"
 

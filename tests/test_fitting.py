@@ -7,11 +7,11 @@ import pytest
 from scipy import optimize, special, stats
 
 import infalign_theory as it
-from infalign_theory.empirical import likelihood
-from infalign_theory.empirical.calibration import calibrate
-from infalign_theory.empirical.fitting import fit_tilt
-from infalign_theory.empirical.goodness import calibrated_kl
-from infalign_theory.empirical.groups import Groups
+from infalign_theory.empirical.fitting import likelihood
+from infalign_theory.empirical.fitting.goodness import calibrated_kl
+from infalign_theory.empirical.fitting.tilt_fit import fit_tilt
+from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.kernels import ustatistics
 

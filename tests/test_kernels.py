@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 from scipy import integrate, optimize
 
-from infalign_theory.grid import Grid
 from infalign_theory.kernels import descent, panels, segments, shooting, sums, terms, trajectory
-from infalign_theory.procedures import as_procedure
+from infalign_theory.procedures.names import as_procedure
+from infalign_theory.quadrature.grid import Grid
 
 RULE = (panels.X, panels.WEIGHTS, panels.FROM_LEFT)
 

@@ -13,9 +13,9 @@ from scipy import integrate
 
 import infalign_theory as it
 from infalign_theory.errors import OutOfReachError
-from infalign_theory.optima import fixed_point_step
-from infalign_theory.points import Points
-from infalign_theory.procedures import as_procedure
+from infalign_theory.optima.certificate import fixed_point_step
+from infalign_theory.procedures.names import as_procedure
+from infalign_theory.quadrature.points import Points
 
 ROWS = json.loads((Path(__file__).parent / "reference" / "reference.json").read_text())["rows"]
 OPTIMA = [r for r in ROWS if r["kind"] == "optimum"]

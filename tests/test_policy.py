@@ -13,11 +13,11 @@ from mpmath import mp, mpf
 from scipy import integrate, stats
 
 import infalign_theory as it
-from infalign_theory import closed_forms
 from infalign_theory.errors import OutOfReachError
-from infalign_theory.points import Points
-from infalign_theory.policy import ContinuousPolicy
-from infalign_theory.tilt import ContinuousTilt
+from infalign_theory.policies import closed_forms
+from infalign_theory.policies.continuous import ContinuousPolicy
+from infalign_theory.policies.continuous_tilt import ContinuousTilt
+from infalign_theory.quadrature.points import Points
 
 ROWS = json.loads((Path(__file__).parent / "reference" / "reference.json").read_text())["rows"]
 TILTS = list(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import infalign_theory as it
-from infalign_theory.empirical.laws import PromptLaws, PromptOptima
-from infalign_theory.empirical.prediction import interval
-from infalign_theory.empirical.reading import read_scores
+from infalign_theory.empirical.prediction.entry import interval
+from infalign_theory.empirical.scores.reading import read_scores
+from infalign_theory.empirical.statistics.prompt_laws import PromptLaws, PromptOptima
 from infalign_theory.errors import InfalignError
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -5,7 +5,8 @@ import pytest
 from mpmath import mp, mpf
 
 import infalign_theory as it
-from infalign_theory.procedures import as_procedure, power_sides, several
+from infalign_theory.procedures import power_sides
+from infalign_theory.procedures.names import as_procedure, several
 
 ENDS = [1e-300, 1e-17, 1e-9, 1e-4, 0.1, 0.3, 0.5]
 NUMBERS = [1, 2, 3, 4, 32, 1000, 10**6]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infalign_theory.empirical.reading import read_scores
+from infalign_theory.empirical.scores.reading import read_scores
 from infalign_theory.errors import InfalignError
 
 ODD = 'x"; DROP TABLE source; --'
@@ -387,7 +387,7 @@ def test_polars_is_read_without_pyarrow():
     """Not every environment with Polars has pyarrow, which DuckDB would want for it."""
     code = (
         "import sys; sys.modules['pyarrow'] = None; import polars as pl; "
-        "from infalign_theory.empirical.reading import read_scores; "
+        "from infalign_theory.empirical.scores.reading import read_scores; "
         "t = pl.DataFrame({'prompt': ['b', 'a', 'a'], 'reward': [1.5, 3, 2], 'c': list('xyz')}); "
         "s = read_scores(t); print(s.prompts, s.rewards.tolist())"
     )

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infalign_theory.empirical import pictures
-from infalign_theory.empirical.report import (
+from infalign_theory.empirical.report import pictures
+from infalign_theory.empirical.report.page import (
     LONGEST,
     NOTHING,
     cut,
@@ -26,11 +26,11 @@ from infalign_theory.empirical.report import (
     visible,
     write_report,
 )
-from infalign_theory.empirical.results import PolicyValidation, Validation
-from infalign_theory.empirical.validation import validate
-from infalign_theory.empirical.verdicts import percent
+from infalign_theory.empirical.validation.entry import validate
+from infalign_theory.empirical.validation.results import PolicyValidation, Validation
+from infalign_theory.empirical.validation.verdicts import percent
 from infalign_theory.errors import InputError
-from infalign_theory.plotting import minus
+from infalign_theory.plotting.style import minus
 
 HOSTILE = (
     "<script>alert(1)</script>",

@@ -16,8 +16,9 @@ import pandas as pd
 import pytest
 
 import infalign_theory as it
-from infalign_theory import cli, files
-from infalign_theory.empirical import surveys
+from infalign_theory import output as files
+from infalign_theory.cli import app as cli
+from infalign_theory.empirical.survey import surveys
 from infalign_theory.errors import InputError
 
 PLAN = {"procedure": ["bon:4", "won:2"], "policy": "label", "reward": "rm", "truth": "right",
@@ -26,8 +27,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import infalign_theory as it
-from infalign_theory import cli, files
-from infalign_theory import files, reporting
+from infalign_theory.cli import app as cli
+from infalign_theory import output as files
+from infalign_theory import output as files
+from infalign_theory.cli import printing as reporting
 found = it.validate([sys.argv[1]], policy="label", reward="rm", procedure="bon:4")
 report, document = Path(sys.argv[2]), Path(sys.argv[3])
 while True:

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 
 import infalign_theory as it
-from infalign_theory.empirical.calibration import calibrate
-from infalign_theory.empirical.discrete_fit import TiedRanks, fit_discrete
-from infalign_theory.empirical.groups import Groups
-from infalign_theory.empirical.laws import PromptLaws, PromptOptima
-from infalign_theory.empirical.standing import DiscreteStanding, optimal_kl
+from infalign_theory.empirical.fitting.discrete_fit import TiedRanks, fit_discrete
+from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.prompt_laws import PromptLaws, PromptOptima
+from infalign_theory.empirical.validation.standing import DiscreteStanding, optimal_kl
 from infalign_theory.errors import InfalignError, InputError, OutOfReachError
 from infalign_theory.kernels.segments import merge_ties
-from infalign_theory.procedures import as_procedure
+from infalign_theory.procedures.names import as_procedure
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DATA = Path(__file__).parents[2] / "shared" / "data"

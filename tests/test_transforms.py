@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 import infalign_theory as it
-from infalign_theory.points import Points
-from infalign_theory.transforms import EXPONENT_LIMIT, as_transform
+from infalign_theory.quadrature.points import Points
+from infalign_theory.transforms.exponential import EXPONENT_LIMIT
+from infalign_theory.transforms.names import as_transform
 
 # (text, Phi as mpmath knows it, in u and v = 1 - u)
 KNOWN = [

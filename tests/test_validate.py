@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 import infalign_theory as it
-from infalign_theory import InputError, cli, validate
+from infalign_theory import InputError, validate
+from infalign_theory.cli import app as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -1066,7 +1067,7 @@ def test_the_document_in_a_file(run, written):
 
 @pytest.mark.parametrize("where", [".", "missing/x.json", "base.jsonl/x.json"])
 def test_a_bad_target_is_refused_before_any_work(run, written, monkeypatch, where):
-    from infalign_theory.empirical import validation
+    from infalign_theory.empirical.validation import entry as validation
 
     def never(*_, **__):
         pytest.fail("worked first")
@@ -1199,7 +1200,7 @@ def test_names_reach_a_terminal_tamed(run, tmp_path):
 
 
 # --------------------------------------------------------------------------------- processes
-MAIN = "import sys; from infalign_theory.cli import main; main(sys.argv[1:])"
+MAIN = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 import infalign_theory as it
-from infalign_theory.procedures import as_procedure
-from infalign_theory.winrate import _continuous
+from infalign_theory.policies.win_rates import _continuous
+from infalign_theory.procedures.names import as_procedure
 
 ROWS = json.loads((Path(__file__).parent / "reference" / "reference.json").read_text())["rows"]
 TILTS = [r for r in ROWS if r["kind"] == "tilt"]

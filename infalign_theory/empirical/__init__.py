@@ -1,1 +1,1 @@
-"""Real scores: reading them, and what theory predicts from them."""
+"""What scores of real samples say: prediction before a run, validation after it."""

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from infalign_theory.drawing import FORMATS, drawing_style, image
 from infalign_theory.errors import InputError
 from infalign_theory.figures import coupling, curves, laws, shapes
 from infalign_theory.figures.spec import Figure, Result
-from infalign_theory.files import output_directory, write_atomically
+from infalign_theory.output import output_directory, write_atomically
+from infalign_theory.plotting.rendering import FORMATS, drawing_style, image
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure

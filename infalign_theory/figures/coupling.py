@@ -11,14 +11,14 @@ from matplotlib.colors import PowerNorm
 from matplotlib.image import AxesImage
 from scipy.special import logit
 
-from infalign_theory.base import Discrete
+from infalign_theory.comparison.frontiers import OPTIMAL, OPTIMAL_FOR, frontier
 from infalign_theory.figures.spec import Drawing, Table, canvas, shared_legend
-from infalign_theory.frontiers import OPTIMAL, OPTIMAL_FOR, frontier
-from infalign_theory.iteration import Options, iterate_atoms
-from infalign_theory.optima_discrete import DiscreteProblem, Solution
-from infalign_theory.plotting import minus
+from infalign_theory.optima.discrete import DiscreteProblem, Solution
+from infalign_theory.optima.iteration import Options, iterate_atoms
+from infalign_theory.plotting.style import minus
+from infalign_theory.policies.base import Discrete
 from infalign_theory.procedures import WorstOfN
-from infalign_theory.types import Array
+from infalign_theory.typing import Array
 
 SIZES = (1, 2, 4, 8, 16, 32)
 BUDGET = 0.5

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib import figure as mpl_figure
 from matplotlib.axes import Axes
 
+from infalign_theory.comparison.frontiers import OPTIMAL, Frontier, frontier
 from infalign_theory.figures.spec import Drawing, Table, canvas, shared_legend
-from infalign_theory.frontiers import OPTIMAL, Frontier, frontier
-from infalign_theory.plotting import GREY, draw_curve, plot_frontier, procedure_title
-from infalign_theory.types import Array
+from infalign_theory.plotting.curves import draw_curve, plot_frontier
+from infalign_theory.plotting.style import GREY, procedure_title
+from infalign_theory.typing import Array
 
 TRANSFORMS = ("identity", "log", "exp:5", "exp:10", "exp:-5", "exp:-10")
 PROCEDURES = ("standard", "bon:2", "bon:4", "bon:10", "won:2", "won:4", "won:10")

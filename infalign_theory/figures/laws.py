@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from infalign_theory import frontiers
-from infalign_theory.efficiency import first_order_efficiency
+from infalign_theory.comparison import exponents
+from infalign_theory.comparison.efficiency import first_order_efficiency
+from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.figures.spec import Drawing, Table, canvas, shared_legend
-from infalign_theory.frontiers import OPTIMAL, frontier
-from infalign_theory.plotting import GREY, draw_curve, minus, procedure_title, style_of
-from infalign_theory.types import Array
+from infalign_theory.plotting.curves import draw_curve
+from infalign_theory.plotting.style import GREY, minus, procedure_title, style_of
+from infalign_theory.typing import Array
 
 RHO = "\N{GREEK SMALL LETTER RHO}"
 WORDS = {"bon": "Best-of-N", "won": "Worst-of-N"}
@@ -45,7 +46,7 @@ def best_exponents(
     out: list[tuple[int, float | None]] = []
     for n in sizes:
         try:
-            out.append((n, frontiers.best_exponent(f"{kind}:{n}", kl=kl)))
+            out.append((n, exponents.best_exponent(f"{kind}:{n}", kl=kl)))
         except (OutOfReachError, PrecisionError):  # beyond exponent 600, or not resolved
             out.append((n, None))
     return out

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from infalign_theory.comparison.frontiers import OPTIMAL
 from infalign_theory.figures.spec import Drawing, Table, canvas, shared_legend
-from infalign_theory.frontiers import OPTIMAL
-from infalign_theory.optima import optimum
-from infalign_theory.plotting import SCALED_LABEL, STYLE, draw_curve, unit_scale
-from infalign_theory.policy import Policy, align
-from infalign_theory.transforms import as_transform
+from infalign_theory.optima.solve import optimum
+from infalign_theory.plotting.curves import draw_curve, unit_scale
+from infalign_theory.plotting.style import SCALED_LABEL, STYLE
+from infalign_theory.policies.alignment import align
+from infalign_theory.policies.core import Policy
+from infalign_theory.transforms.names import as_transform
 
 N = 4
 DENSITY_KL = 0.5

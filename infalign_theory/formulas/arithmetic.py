@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from infalign_theory.types import Array
+from infalign_theory.typing import Array
 
 _T = TypeVar("_T")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from infalign_theory.kernels._jit import kernel
 from infalign_theory.kernels.terms import evaluate
-from infalign_theory.types import Array
+from infalign_theory.typing import Array
 
 
 @kernel

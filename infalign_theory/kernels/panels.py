@@ -10,7 +10,7 @@ import numpy as np
 
 from infalign_theory.kernels._jit import kernel
 from infalign_theory.kernels.sums import NEAR, entropy_near_one
-from infalign_theory.types import Array
+from infalign_theory.typing import Array
 
 NODES = 16
 

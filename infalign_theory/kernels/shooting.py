@@ -19,7 +19,7 @@ import numpy as np
 
 from infalign_theory.kernels._jit import kernel
 from infalign_theory.kernels.terms import evaluate, integer_power, single_power
-from infalign_theory.types import Array, IntArray
+from infalign_theory.typing import Array, IntArray
 
 SCAN_STEP = 0.1
 MAP_STEPS = 300

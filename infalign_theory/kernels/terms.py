@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
-from infalign_theory.types import Array
+from infalign_theory.typing import Array
 
 TERM_COLUMNS = 5
 

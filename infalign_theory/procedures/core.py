@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from infalign_theory.types import Array
+from infalign_theory.typing import Array
 
 
 class Procedure(ABC):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infalign_theory.checks import whole
 from infalign_theory.kernels.terms import power_pair
 from infalign_theory.procedures.core import Procedure
-from infalign_theory.types import Array, whole
+from infalign_theory.typing import Array
 
 _ALLOWED_N = "a whole number N of at least 1"
 

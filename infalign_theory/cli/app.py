@@ -1,0 +1,89 @@
+"""The command line: finds the commands, runs one, turns errors into one readable line."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+
+from infalign_theory.cli import commands
+from infalign_theory.errors import InfalignError
+
+app = typer.Typer(
+    name="infalign",
+    help="Exact win rates, optimal reward transforms and honest validation for Best-of-N and "
+    "Worst-of-N inference.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+_STOPPED = 130  # what shells call a program that was interrupted
+
+# Typer carries its own copy of Click from some version on: reach the base class by inheritance
+_UsageError: Any = typer.BadParameter.__mro__[2]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from infalign_theory import __version__
+
+        typer.echo(f"infalign {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _register() -> None:
+    """Every file of ``commands`` is a command: the function of the same name."""
+    for found in pkgutil.iter_modules(commands.__path__):
+        module = import_module(f"{commands.__name__}.{found.name}")
+        app.command(found.name)(getattr(module, found.name))
+
+
+_register()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: exit 0 when done, 2 on bad input with one readable line."""
+    if sys.stdout is None:  # closed by the shell
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=given or ["--help"], standalone_mode=False)
+    except InfalignError as error:
+        _fail(str(error).splitlines()[0])
+    except _UsageError as error:
+        _fail(f"{error.format_message().rstrip('.')}; see infalign --help.")
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("stopped.", _STOPPED)
+    except (BrokenPipeError, SystemExit):
+        # the reader has seen enough (Typer itself exits on a broken pipe); keep the interpreter
+        # from complaining when it flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'output'}: {error.strerror}.")
+    if code == _STOPPED:  # Typer has turned the interrupt into a status
+        _fail("stopped.", _STOPPED)
+    sys.exit(code or 0)
+
+
+def _fail(message: str, code: int = 2) -> None:
+    readable = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    typer.echo(f"infalign: {readable}", err=True)
+    sys.exit(code)

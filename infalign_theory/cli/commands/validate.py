@@ -1,0 +1,77 @@
+"""Judge trained policies by their scores."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infalign_theory.cli.options import BetaOption, JsonOption
+
+
+def validate(
+    scores: Annotated[
+        list[str], typer.Argument(help="CSV, JSON lines or Parquet files, folders or patterns.")
+    ],
+    procedure: Annotated[
+        list[str] | None,
+        typer.Option("--procedure", "-p", help="standard, bon:N or won:N; repeat, or bon:2,4."),
+    ] = None,
+    transform: Annotated[
+        str | None, typer.Option("--transform", "-t", help="What training applied; else fitted.")
+    ] = None,
+    kl: Annotated[float | None, typer.Option("--kl", help="KL the run was to spend, nats.")] = None,
+    beta: BetaOption = None,
+    prompt: Annotated[str, typer.Option(help="Column of the prompt.")] = "prompt",
+    reward: Annotated[str, typer.Option(help="Column of the reward.")] = "reward",
+    policy: Annotated[
+        str | None, typer.Option(help="Column of the policy; without it a file is a policy.")
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Which policy is the base.")] = None,
+    truth: Annotated[str | None, typer.Option(help="Column of the true reward.")] = None,
+    log_ratio: Annotated[
+        str | None, typer.Option(help="Column of log pi/pi_ref of the sequence, nats.")
+    ] = None,
+    sample: Annotated[str | None, typer.Option(help="Column that tells samples apart.")] = None,
+    strict: Annotated[
+        bool, typer.Option(help="Anything wrong with the scores is an error.")
+    ] = False,
+    law: Annotated[str, typer.Option(help="auto, continuous or discrete base.")] = "auto",
+    level: Annotated[float, typer.Option(help="Confidence level.")] = 0.95,
+    bootstrap: Annotated[int, typer.Option(help="Resamples of prompts; 0: Student.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    memory: Annotated[str, typer.Option(help="What DuckDB may use before it spills.")] = "1GB",
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, or 'local' for a cluster here.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the JSON document here.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Judge trained policies by scores of both: win rates, KL, and what theory expected."""
+    from infalign_theory import output as files
+    from infalign_theory.cli import printing
+    from infalign_theory.empirical.validation import entry as validation
+    from infalign_theory.procedures import names as procedures
+
+    files.check_targets(report, output)
+    with printing.steps() as step:
+        result = validation.validate(
+            scores, procedure=procedures.several(procedure or [validation.STANDARD]),
+            transform=transform, kl=kl, beta=beta, prompt=prompt, reward=reward, policy=policy,
+            base=base, truth=truth, log_ratio=log_ratio, sample=sample, strict=strict, law=law,
+            level=level, bootstrap=bootstrap, seed=seed, memory=memory,
+            dask=True if dask == "local" else dask, progress=step,
+        )  # fmt: skip
+    document = printing.json_text(result.to_dict())
+    if output is not None:
+        files.write_atomically(output, document.encode())
+    if report is not None:
+        result.report(report, printing.command_line(sys.argv))
+    printing.tell_validation(result)
+    if json:
+        sys.stdout.write(document)
+    else:
+        printing.validation_tables(result)

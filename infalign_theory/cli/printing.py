@@ -1,0 +1,178 @@
+"""Results for people and programs: tables, JSON documents, progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infalign_theory.empirical.validation.results import Validation
+
+_WIDTH = 120  # of a table that is not on a terminal
+
+
+def fields(record: Any) -> dict[str, Any]:
+    """The fields of a result in their order."""
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+
+
+def json_ready(value: Any) -> Any:
+    """The same value with infinities as null, the only numbers JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def json_text(value: Any) -> str:
+    """One JSON document as text, infinities as null."""
+    return json.dumps(json_ready(value), indent=2, allow_nan=False) + "\n"
+
+
+def json_document(value: Any) -> None:
+    """Print one JSON document on standard output."""
+    sys.stdout.write(json_text(value))
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """The command that was given, as a shell would take it again."""
+    return shlex.join([Path(arguments[0]).name, *arguments[1:]])
+
+
+def number(value: Any) -> str:
+    """A value as a table shows it: four significant digits, intervals to three places."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(f"{item:.3f}" for item in value) + "]"
+    return "-" if value is None else str(value)
+
+
+def tell_validation(result: Validation) -> None:
+    """What must not be missed, on standard error: verdicts, notes and findings."""
+    lines = [f"note: {finding.text}" for finding in result.findings]
+    for policy in result.policies.values():
+        lines += policy.verdict
+        lines += [f"note: {policy.name}: {note}" for note in policy.notes]
+    for line in lines:
+        sys.stderr.write(printable(line) + "\n")
+
+
+def validation_tables(result: Validation) -> None:
+    """The numbers of a validation on standard output, a row a policy and procedure."""
+    columns = ["policy", "procedure", "win_rate", "ci", "predicted", "z", "prompts", "efficiency"]
+    true = any(row.truth for policy in result.policies.values() for row in policy.win_rates)
+    rows = [
+        [
+            printable(policy.name), row.procedure, row.estimate, row.ci, row.predicted, row.z,
+            row.prompts, row.efficiency,
+            *([None if row.truth is None else row.truth.win_rate.value] if true else []),
+        ]
+        for policy in result.policies.values()
+        for row in policy.win_rates
+    ]  # fmt: skip
+    table(columns + ["true_win_rate"] * true, rows)
+    if result.differences:
+        sys.stdout.write("\n")
+        table(
+            ["difference", "procedure", "win_rate", "ci"],
+            [
+                [printable(f"{d.first} - {d.second}"), d.procedure, d.difference.value,
+                 d.difference.ci]
+                for d in result.differences
+            ],
+        )  # fmt: skip
+
+
+def printable(text: str) -> str:
+    """Text of users without control characters, which could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for at, column in enumerate(columns):
+        numeric = all(isinstance(row[at], (int, float)) for row in rows)
+        whole = numeric or all(isinstance(row[at], tuple) for row in rows)
+        grid.add_column(
+            column.replace("_", " "), justify="right" if numeric else "left", overflow="fold",
+            no_wrap=whole,
+        )  # fmt: skip
+    for row in rows:
+        grid.add_row(*(Text(number(cell)) for cell in row))
+    console.print(grid)
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """A progress bar without a known end on standard error; tell it what starts."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}", markup=False),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    task = bar.add_task("", total=None)
+
+    def step(name: str) -> None:
+        if bar.console.is_terminal:  # elsewhere a bar is an empty line
+            bar.start()
+        bar.update(task, description=printable(name))
+
+    try:
+        yield step
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar on standard error; tell the callable what starts before each step."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"),
+        console=Console(stderr=True), transient=True,
+    )  # fmt: skip
+    task = bar.add_task("starting", total=total)
+    done = -1
+
+    def step(name: str) -> None:
+        nonlocal done
+        if done < 0 and bar.console.is_terminal:  # not before the input has been found good
+            bar.start()
+        done += 1
+        bar.update(task, description=name, completed=done)
+
+    try:
+        yield step
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def show(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Rows of equal fields: a table, or a JSON list of objects."""
+    if as_json:
+        json_document(rows)
+    else:
+        table(list(rows[0]), [list(row.values()) for row in rows])

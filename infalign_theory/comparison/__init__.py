@@ -1,0 +1,1 @@
+"""Transforms against each other and against the optimum: frontiers, regret, best exponents."""

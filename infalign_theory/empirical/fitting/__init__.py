@@ -1,0 +1,1 @@
+"""Tilts fitted to calibrated rewards, and how well they fit."""

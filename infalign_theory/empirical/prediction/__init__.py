@@ -1,0 +1,1 @@
+"""What theory predicts for a training run, from scores of the base alone."""

@@ -1,0 +1,1 @@
+"""A validation as one self-contained HTML page with its pictures."""

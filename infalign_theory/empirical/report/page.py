@@ -1,0 +1,247 @@
+"""The report of a validation: one HTML page that needs nothing but itself.
+
+No script, no request, no time of day: the same result gives the same bytes. Whatever users named
+is escaped by the template engine, and before that freed of characters that act without showing.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from infalign_theory import __version__
+from infalign_theory.empirical.fitting.theories import DISCRETE, Theory
+from infalign_theory.empirical.report import pictures
+from infalign_theory.empirical.statistics.uncertainty import Estimate
+from infalign_theory.empirical.validation.results import PolicyValidation, Validation
+from infalign_theory.empirical.validation.verdicts import percent, procedure_words
+from infalign_theory.output import write_atomically
+from infalign_theory.plotting.style import minus
+
+NOTHING = "\N{EN DASH}"
+LONGEST = 100  # letters of a name that are shown
+MOST_ROWS = 300  # of paired differences: a hundred policies make thousands
+_PACKAGES = {"NumPy": "numpy", "SciPy": "scipy", "DuckDB": "duckdb", "Numba": "numba"}
+_NO_RATIOS = "No log-ratios were given (log_ratio=, --log-ratio)."
+_K1 = "Mean log-ratio: unbiased, may be negative by chance."
+_K3 = (
+    "Never negative. Unbiased only where the run can still write all that the base can, else too "
+    "small by the share it no longer writes; far from the base it is mostly too small, and rarely "
+    "far too large."
+)
+_LAW = "Exact for the law; right as far as the law is."
+_CALIBRATED = "Without any law: a lower bound, since ranks in bins forget part of what changed."
+_FLOOR = "Least KL of any policy with this win rate of single samples."
+_TIMES = " \N{MULTIPLICATION SIGN} "
+_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def write_report(result: Validation, path: Path, command: str | None) -> None:
+    """Write the page, whole or not at all."""
+    write_atomically(path, render(result, command).encode())
+
+
+def render(result: Validation, command: str | None) -> str:
+    """The page: verdicts first, then pictures, then every number, then how it was made."""
+    environment = Environment(
+        loader=PackageLoader("infalign_theory", "empirical"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": _percent, "points": _points, "share_interval": _share_interval,
+        "points_interval": _points_interval,
+        "number": number, "interval": _interval, "signed": _signed, "cut": cut,
+        "procedure": _procedure,
+    }  # fmt: skip
+    return environment.get_template("report.html.j2").render(
+        result=result,
+        sections=[_Section.of(result, policy) for policy in result.policies.values()],
+        differences=result.differences[:MOST_ROWS],
+        findings=[
+            prose(finding.text, (finding.policy, finding.example)) for finding in result.findings
+        ],
+        level=f"{100 * result.level:g} %",
+        discrete=DISCRETE,
+        panels=pictures.PANELS,
+        nothing=NOTHING,
+        command=command,
+        versions={
+            "infalign-theory": __version__,
+            "Python": platform.python_version(),
+            **{name: metadata.version(package) for name, package in _PACKAGES.items()},
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Divergence:
+    """A row of the table of KL."""
+
+    label: str
+    value: float | None
+    ci: tuple[float, float] | None
+    meaning: str
+
+
+@dataclass(frozen=True)
+class _Section:
+    """What the page shows of one policy beside its record."""
+
+    policy: PolicyValidation
+    verdict: tuple[str, ...]
+    notes: tuple[str, ...]
+    frontiers: pictures.Plate
+    calibrated: pictures.Plate | None
+    by_size: pictures.Plate
+    by_truth: pictures.Plate | None
+    divergences: tuple[_Divergence, ...]
+    parameters: tuple[tuple[str, float, tuple[float, float] | None], ...]
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, result: Validation, policy: PolicyValidation) -> _Section:
+        told = partial(prose, names=(policy.name, result.base))
+        return cls(
+            policy, tuple(map(told, policy.verdict)), tuple(map(told, policy.notes)),
+            pictures.frontiers(policy), pictures.calibrated(policy, result.level),
+            pictures.by_size(policy), pictures.by_truth(policy),
+            tuple(_divergences(policy)), tuple(_parameters(policy.theory)), tuple(_missing(policy)),
+        )  # fmt: skip
+
+
+def _divergences(policy: PolicyValidation) -> Iterator[_Divergence]:
+    def row(label: str, estimate: Estimate | None, meaning: str, absent: str) -> _Divergence:
+        if estimate is None:
+            return _Divergence(label, None, None, absent)
+        return _Divergence(label, estimate.value, estimate.ci, meaning)
+
+    yield row("From log-ratios, k1", policy.kl, _K1, _NO_RATIOS)
+    if policy.kl_k3 is not None:
+        yield row("From log-ratios, k3", policy.kl_k3, _K3, "")
+    theory = policy.theory
+    yield row("Of the law", None if theory is None else theory.kl, _LAW, "No law was found.")
+    yield row("Of calibrated rewards", policy.calibrated_kl, _CALIBRATED, "")
+    floor = policy.kl_floor
+    yield _Divergence(
+        "Floor", floor, None, _FLOOR if math.isfinite(floor) else "Without bound: every "
+        "comparison of single samples has the same winner."
+    )  # fmt: skip
+
+
+def _parameters(theory: Theory | None) -> Iterator[tuple[str, float, tuple[float, float] | None]]:
+    if theory is None:
+        return
+    if theory.t is not None:
+        yield "Exponent t", theory.t.value, theory.t.ci
+    yield "Strength k", theory.k.value, theory.k.ci
+    low, high = theory.k.ci or (0.0, 0.0)
+    yield "Regularisation \N{GREEK SMALL LETTER BETA} = 1/k", theory.beta, (
+        (1.0 / high, 1.0 / low) if low > 0.0 else None
+    )  # fmt: skip
+
+
+def _missing(policy: PolicyValidation) -> Iterator[str]:
+    """Why the table of win rates has empty cells."""
+    rows = policy.win_rates
+    if any(row.ci is None for row in rows):
+        yield "no interval: it takes at least two prompts"
+    if policy.theory is None:
+        yield "no prediction and no z: no law was found"
+    elif any(row.z is None for row in rows):
+        yield "no z: too few prompts, or no spread between them"
+    if any(None in (row.optimal_kl, *(row.optimal_kl_ci or ())) for row in rows):
+        yield "no optimal KL: no finite KL is known to be enough for the win rate, or its interval"
+    if policy.kl_spent is None:
+        yield "no efficiency: nobody knows the KL spent"
+    elif policy.kl_spent <= 0.0:
+        yield "no efficiency: the KL spent was estimated as not positive"
+
+
+def visible(text: str) -> str:
+    """Text with every character that acts without showing, as its escape sequence.
+
+    Examples
+    --------
+    >>> print(visible("a" + chr(0x202E) + "b" + chr(0)))
+    a\\u202eb\\x00
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def cut(text: str) -> str:
+    """A name of any length, shortened to what a page can show."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def prose(text: str, names: Iterable[str | None]) -> str:
+    """A sentence with the long ones of the names in it shortened."""
+    for name in names:
+        if name is not None:
+            text = text.replace(name, cut(name)) if len(name) > LONGEST else text
+    return text
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number to some significant digits; a dash where there is none.
+
+    Examples
+    --------
+    >>> number(0.28644), number(77773.2), number(float("inf")) == NOTHING
+    ('0.286', '77773', True)
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if 10.0**digits <= abs(value) < 1e6:
+        return minus(f"{value:.0f}")
+    text, e, power = f"{value:#.{digits}g}".partition("e")
+    return minus(text.removesuffix(".")) + (
+        f"{_TIMES}10{str(int(power)).translate(_POWERS)}" if e else ""
+    )
+
+
+def _percent(value: float | None) -> str:
+    return NOTHING if value is None else percent(value)
+
+
+def _points(value: float) -> str:
+    """A difference of shares in percentage points."""
+    return minus(f"{100 * value:+.1f}")
+
+
+def _points_interval(pair: tuple[float, float] | None) -> str:
+    return NOTHING if pair is None else " to ".join(map(_points, pair))
+
+
+def _signed(value: float | None) -> str:
+    return NOTHING if value is None else minus(f"{value:+.2f}")
+
+
+def _interval(pair: tuple[float | None, float | None] | None) -> str:
+    return NOTHING if pair is None else " to ".join(map(number, pair))
+
+
+def _share_interval(pair: tuple[float, float] | None) -> str:
+    return NOTHING if pair is None else f"{100 * pair[0]:.1f} to {percent(pair[1])}"
+
+
+def _procedure(name: str) -> str:
+    words = procedure_words(name)
+    return words[0].upper() + words[1:]
+
+
+def _finalize(value: Any) -> Any:
+    """What every expression of the template goes through; markup is the template's own."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

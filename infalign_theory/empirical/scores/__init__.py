@@ -1,0 +1,1 @@
+"""Scores read from files and tables, checked and grouped by prompt."""

@@ -1,0 +1,1 @@
+"""Unbiased statistics of scored samples, with intervals over prompts."""

@@ -1,0 +1,215 @@
+"""The empirical laws of many prompts as discrete bases, tilted and judged together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import brentq
+
+from infalign_theory.checks import plain_number
+from infalign_theory.empirical.scores.reading import PromptScores
+from infalign_theory.errors import InputError, OutOfReachError
+from infalign_theory.kernels import segments, shooting
+from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.policies.families import Family
+from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature.points import Points
+from infalign_theory.transforms.core import Transform
+from infalign_theory.typing import Array, IntArray
+
+
+@dataclass(frozen=True)
+class PromptLaws:
+    """Atoms of every prompt laid end to end; group i is ``offsets[i]:offsets[i + 1]``."""
+
+    mass: Array
+    offsets: IntArray
+
+    @classmethod
+    def of(cls, scores: PromptScores) -> PromptLaws:
+        """Each prompt's empirical law: equal rewards merged, every sample the same weight."""
+        return cls(*segments.merge_ties(scores.rewards, scores.offsets))
+
+    @property
+    def prompts(self) -> int:
+        """Number of prompts."""
+        return self.offsets.size - 1
+
+    @cached_property
+    def edges(self) -> tuple[Array, Array]:
+        """Mass below and above each edge; prompt i has one edge more than atoms."""
+        return segments.running_masses(self.mass, self.offsets)
+
+    @cached_property
+    def _upper_edge(self) -> IntArray:
+        """Position, among edges, of the edge above each atom."""
+        group = np.repeat(np.arange(self.prompts), np.diff(self.offsets))
+        return np.arange(self.mass.size) + group + 1
+
+    @cached_property
+    def points(self) -> Points:
+        """Calibrated reward of each atom, ties counted half."""
+        below, above = self.edges
+        at = self._upper_edge
+        return Points.from_pair(below[at - 1] + self.mass / 2, above[at] + self.mass / 2)
+
+    def sums(self, values: Array) -> Array:
+        """Sum over the atoms of each prompt."""
+        return np.asarray(np.add.reduceat(values, self.offsets[:-1]))
+
+    def spread_out(self, values: Array) -> Array:
+        """A value a prompt, repeated for its atoms."""
+        return np.repeat(values, np.diff(self.offsets))
+
+    def increments(self, procedure: Procedure) -> Array:
+        """Mass that a procedure gives each atom under the base."""
+        below, above = procedure.cdf(*self.edges)
+        at = self._upper_edge
+        return np.where(below[at] <= 0.5, below[at] - below[at - 1], above[at - 1] - above[at])
+
+    def win_rates(self, log_ratio: Array, procedure: Procedure) -> Array:
+        """Win rate of each prompt's policy against its base, both under the procedure."""
+        edges = segments.running_masses(self.mass * np.exp(log_ratio), self.offsets)
+        _, lost = procedure.cdf(*edges)
+        at = self._upper_edge
+        return self.sums(self.increments(procedure) * (lost[at] + lost[at - 1]) / 2)
+
+    def kls(self, log_ratio: Array) -> Array:
+        """KL of each prompt's policy, in nats."""
+        return self.sums(entropy_terms(log_ratio, np.log(self.mass)))
+
+    def normalised(self, exponent: Array) -> Array:
+        """Exponents turned into log density ratios."""
+        peak = np.maximum.reduceat(exponent, self.offsets[:-1])
+        exponent = exponent - self.spread_out(peak)
+        totals = self.sums(self.mass * np.exp(exponent))
+        return np.asarray(exponent - self.spread_out(np.log(totals)))
+
+
+@dataclass(frozen=True)
+class PromptTilt:
+    """Every prompt tilted by one transform at one k = 1/beta; KL is the mean over prompts."""
+
+    laws: PromptLaws
+    k: float
+    log_ratio: Array
+
+    @cached_property
+    def kl(self) -> float:
+        """Mean KL over prompts, in nats."""
+        return float(np.mean(self.laws.kls(self.log_ratio)))
+
+    @cached_property
+    def growth(self) -> float:
+        """dKL / dlog k: mean over prompts of the variance of the exponent."""
+        mass = self.laws.mass * np.exp(self.log_ratio)
+        held = np.where(mass > 0.0, self.log_ratio, 0.0)
+        centred = held - self.laws.spread_out(self.laws.sums(mass * held))
+        return float(np.mean(self.laws.sums(mass * centred**2)))
+
+
+def tilted(transform: Transform, laws: PromptLaws) -> Family[PromptTilt]:
+    """All tilts of the prompts' laws by one transform, for one k shared by all prompts."""
+    with np.errstate(all="ignore"):
+        # increasing but for formulas: the largest value is that of the top score, or is looked for
+        tops = laws.points[np.repeat(laws.offsets[1:] - 1, np.diff(laws.offsets))]
+        values = transform.changes(laws.points, tops)
+        rise = laws.spread_out(np.maximum.reduceat(values, laws.offsets[:-1]))
+        drop = np.where(rise > 0.0, values - rise, values)
+    if not np.isfinite(rise).all():
+        raise InputError(
+            f"transform {transform.name} is not finite at some prompt's top score; give one that "
+            "is finite inside (0, 1)."
+        )
+    at_peak = laws.sums(np.where(drop == 0.0, laws.mass, 0.0))
+    finite = np.where(np.isfinite(drop), drop, 0.0)
+    scale = float(np.max(-finite)) or 1.0
+    centred = finite - laws.spread_out(laws.sums(laws.mass * finite))
+    variance = float(np.mean(laws.sums(laws.mass * (centred / scale) ** 2)))
+
+    def at(k: float, nearby: PromptTilt | None) -> PromptTilt:
+        exponent = k * drop if k > 0.0 else np.where(drop == -np.inf, -np.inf, 0.0)
+        return PromptTilt(laws, k, laws.normalised(exponent))
+
+    limit = abs(float(np.mean(np.log(at_peak))))
+    return Family(transform.name, at, scale * float(np.sqrt(variance)), 0.0, limit)
+
+
+@dataclass(frozen=True)
+class PromptOptima:
+    """Every prompt at its own coupled optimum, for one beta shared by all prompts."""
+
+    laws: PromptLaws
+    procedure: Procedure
+
+    @cached_property
+    def _problem(self) -> tuple[Array, Array, Array, IntArray]:
+        """Masses, b and half sums of neighbouring b from the top atom down, and offsets."""
+        laws = self.laws
+        p, b = laws.mass[::-1], laws.increments(self.procedure)[::-1]
+        half_b = np.append((b[:-1] + b[1:]) / 2, 0.0)
+        offsets = laws.offsets[-1] - laws.offsets[::-1]
+        return p.copy(), b.copy(), half_b, offsets.astype(np.intp)
+
+    def at(self, k: float) -> Array:
+        """Log density ratios of the best solution of every prompt."""
+        p, b, half_b, offsets = self._problem
+        downward = shooting.best_roots(
+            k, p, b, half_b, offsets, self.procedure.slope_terms,
+            self.procedure.value_terms, self.procedure.curvature > 0,
+        )  # fmt: skip
+        return self.laws.normalised(downward[::-1])
+
+    def _all_on_top(self) -> float:
+        """Mean win rate with all mass on every prompt's top score: the largest there is."""
+        offsets = self.laws.offsets
+        ratio = np.full(self.laws.mass.size, -np.inf)
+        ratio[offsets[1:] - 1] = -np.log(self.laws.mass[offsets[1:] - 1])
+        return float(np.mean(self.laws.win_rates(ratio, self.procedure)))
+
+    def win_rates_at_kl(self, kl: float, saturated: bool = False) -> tuple[float, float]:
+        """(beta, W): the largest mean win rate that any policies reach at a mean KL.
+
+        It is min over beta of max (W - beta KL) + beta kl. Where some prompt jumps between two
+        optima at the critical beta, the budget falls between the two sides and W is the value of
+        the concave hull. A budget beyond all mass on the top scores is an error, or with
+        ``saturated`` is given that policy.
+        """
+        if kl == 0.0:
+            return np.inf, 0.5
+        top = self.laws.mass[self.laws.offsets[1:] - 1]
+        limit = abs(float(np.mean(np.log(top))))
+        if kl >= limit * (1.0 - 1e-12):
+            if saturated:
+                return 0.0, self._all_on_top()
+            raise OutOfReachError(
+                f"kl = {plain_number(kl)} nats is out of reach of these scores: all mass on every "
+                f"prompt's top score spends {limit:.12g} nats on average; give less.",
+                limit,
+            )
+
+        def excess(log_k: float) -> float:
+            spent = float(np.mean(self.laws.kls(self.at(float(np.exp(log_k))))))
+            return float(np.log(max(spent, 1e-300) / kl))
+
+        low, high = 0.0, 0.0
+        while excess(low) > 0.0:
+            low -= 3.0
+        while excess(high) < 0.0:
+            high += 3.0
+            if high > 690.0:
+                if saturated:
+                    return 0.0, self._all_on_top()
+                raise OutOfReachError(
+                    f"kl = {plain_number(kl)} nats: the optimum under {self.procedure.name} needs "
+                    f"a beta below 1e-299 on these scores; give less, or a smaller N.",
+                    limit,
+                )
+        log_k = float(brentq(excess, low, high, xtol=1e-13, rtol=1e-14))
+        ratio = self.at(float(np.exp(log_k)))
+        beta = float(np.exp(-log_k))
+        won = float(np.mean(self.laws.win_rates(ratio, self.procedure)))
+        # either side of a jump gives the same value
+        return beta, won + beta * (kl - float(np.mean(self.laws.kls(ratio))))

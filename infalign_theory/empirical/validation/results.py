@@ -1,0 +1,234 @@
+"""What validation found: plain records, ready for tables, JSON and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infalign_theory.empirical.fitting.theories import Theory
+from infalign_theory.empirical.scores.findings import Finding
+from infalign_theory.empirical.statistics.uncertainty import Estimate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Mean over prompts of a number of the sample that inference returns, by policy."""
+
+    aligned: float
+    base: float
+
+
+@dataclass(frozen=True)
+class TrueReward:
+    """The same comparison judged by the true reward; picks are still made by the reward.
+
+    ``gap`` is the reward's win rate minus the true one, prompt by prompt: reward hacking.
+    ``picked`` is the mean truth of the pick, ``oracle`` that of a pick made by the truth itself
+    (pass@N for Best-of-N and all-N for Worst-of-N where truth is 0 or 1).
+    """
+
+    win_rate: Estimate
+    gap: Estimate
+    picked: Pick
+    oracle: Pick
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """One procedure: what was observed, what theory expected, and what it cost.
+
+    Attributes
+    ----------
+    procedure : str
+    estimate, stderr, ci : float, float or None, pair or None
+        Unbiased win rate in [0, 1], mean over prompts; error and interval by prompt.
+    predicted, predicted_ci : float or None, pair or None
+        Win rate of the theory's law on the same prompts; the interval is that of the fit.
+    z : float or None
+        (estimate - predicted) over the error of that difference, which knows that both come from
+        the same samples and is kept off zero; None without a prediction.
+    prompts, excluded : int
+        Prompts used, and prompts of both policies with fewer than N samples on a side.
+    optimal_kl, optimal_kl_ci : float or None, pair or None
+        Least KL of any policy with this win rate, in nats; at the ends of ``ci``.
+    efficiency : float or None
+        ``optimal_kl`` over the KL spent.
+    reward : Pick
+    truth : TrueReward or None
+    """
+
+    procedure: str
+    estimate: float
+    stderr: float | None
+    ci: tuple[float, float] | None
+    predicted: float | None
+    predicted_ci: tuple[float, float] | None
+    z: float | None
+    prompts: int
+    excluded: int
+    optimal_kl: float | None
+    optimal_kl_ci: tuple[float | None, float | None] | None
+    efficiency: float | None
+    reward: Pick
+    truth: TrueReward | None
+
+
+@dataclass(frozen=True)
+class PolicyValidation:
+    """One aligned policy against the base.
+
+    Attributes
+    ----------
+    name : str
+    prompts, samples : int
+        Prompts with samples of both policies; usable samples of this one.
+    tie_fraction : float
+        Chance that an aligned and a base sample of a prompt score the same, mean over prompts.
+    kl_floor : float
+        Least KL in nats of any policy with this standard win rate; infinite at 0 and 1.
+    kl, kl_k3 : Estimate or None
+        Sequence KL from log-ratios: k1 is unbiased, k3 never negative (None where infinite).
+    calibrated_kl : Estimate
+        KL of the law of calibrated rewards, without any theory: a lower bound of the KL.
+    kl_spent, kl_source : float or None, str
+        The KL that efficiencies refer to, and whether it is "log-ratios", "theory" or "none".
+    theory : Theory or None
+    win_rates : tuple of WinRate
+    verdict : tuple of str
+        What all this says, in sentences.
+    notes : tuple of str
+    extremes : tuple of (float, str)
+        Standard win rate and prompt where it lost and won most.
+    """
+
+    name: str
+    prompts: int
+    samples: int
+    tie_fraction: float
+    kl_floor: float
+    kl: Estimate | None
+    kl_k3: Estimate | None
+    calibrated_kl: Estimate
+    kl_spent: float | None
+    kl_source: str
+    theory: Theory | None
+    win_rates: tuple[WinRate, ...]
+    verdict: tuple[str, ...]
+    notes: tuple[str, ...]
+    extremes: tuple[tuple[float, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: numbers, texts, lists and dictionaries; None where there is no number."""
+        theory, spent = self.theory, self.kl
+        return {
+            "prompts": self.prompts, "samples": self.samples, "tie_fraction": self.tie_fraction,
+            "kl_floor": self.kl_floor, "kl": None if spent is None else spent.value,
+            "kl_estimates": None if spent is None
+            else {"k1": asdict(spent), "k3": self.kl_k3 and asdict(self.kl_k3)},
+            "calibrated_kl": asdict(self.calibrated_kl), "kl_spent": self.kl_spent,
+            "kl_source": self.kl_source,
+            "theory": None if theory is None else {
+                "law": theory.law, "transform": theory.transform, "fitted": theory.fitted,
+                "beta": theory.beta, "k": asdict(theory.k),
+                "t": None if theory.t is None else asdict(theory.t), "kl": asdict(theory.kl),
+                "goodness_of_fit": None if theory.goodness is None else asdict(theory.goodness),
+            },
+            "win_rates": [asdict(row) for row in self.win_rates],
+            "verdict": list(self.verdict), "notes": list(self.notes),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Win rate of one aligned policy minus another's on the same prompts, with its error."""
+
+    first: str
+    second: str
+    procedure: str
+    difference: Estimate
+
+
+@dataclass(frozen=True, repr=False)
+class Validation:
+    """What scores of a base and aligned policies say; see :func:`validate`.
+
+    Attributes
+    ----------
+    base : str
+        Name of the base policy.
+    base_samples : int
+    base_tie_fraction : float
+        Chance that two different base samples of a prompt score the same, mean over prompts.
+    policies : dict of str to PolicyValidation
+    differences : tuple of Difference
+        Every pair of aligned policies under every procedure, paired by prompt.
+    findings : tuple of Finding
+        What is wrong with the scores and what became of it.
+    level : float
+        Confidence level of all intervals.
+    interval : str
+        How intervals of win rates were made.
+    """
+
+    base: str
+    base_samples: int
+    base_tie_fraction: float
+    policies: Mapping[str, PolicyValidation]
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
+    level: float
+    interval: str
+
+    def __repr__(self) -> str:
+        told = "; ".join(
+            f"{policy.name!r}: "
+            + ", ".join(f"{row.procedure} {row.estimate:.4g}" for row in policy.win_rates)
+            for policy in self.policies.values()
+        )
+        return f"<Validation against {self.base!r}: {told}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON but for infinities."""
+        return {
+            "base": {
+                "name": self.base, "samples": self.base_samples,
+                "tie_fraction": self.base_tie_fraction,
+            },
+            "policies": {name: policy.to_dict() for name, policy in self.policies.items()},
+            "differences": [asdict(row) for row in self.differences],
+            "findings": [{**asdict(row), "text": row.text} for row in self.findings],
+            "level": self.level, "interval": self.interval,
+        }  # fmt: skip
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a policy and procedure."""
+        import pandas as pd
+
+        names = ["procedure", "estimate", "stderr", "predicted", "z", "prompts", "excluded"]
+        names += ["optimal_kl", "efficiency"]
+        rows = []
+        for policy in self.policies.values():
+            for row in policy.win_rates:
+                low, high = row.ci or (None, None)
+                shown = {name: getattr(row, name) for name in names}
+                truth = None if row.truth is None else row.truth.win_rate.value
+                rows.append({"policy": policy.name, **shown, "ci_low": low, "ci_high": high,
+                             "true_win_rate": truth})  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def report(self, path: str | Path, command: str | None = None) -> None:
+        """Write one self-contained HTML page, whole or not at all.
+
+        ``command`` is told at the end of the page as what made it.
+        """
+        from infalign_theory.empirical.report.page import write_report
+
+        write_report(self, Path(path), command)
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame()._repr_html_())  # type: ignore[operator]

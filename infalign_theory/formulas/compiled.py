@@ -1,0 +1,253 @@
+"""A small, safe language for formulas such as ``exp(t*u) - u**2``.
+
+A text is parsed with :mod:`ast`, checked against a whitelist and turned into a flat program
+of arithmetic steps; nothing of the text is ever executed. The program can be run in four
+arithmetics: plain values, dual numbers (derivatives), *differences* from an anchor, and Taylor
+series at the anchor. The last two keep f(anchor + step) - f(anchor) accurate for steps far
+below the spacing of float64 numbers around the anchor.
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+import numbers
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infalign_theory.errors import InputError
+from infalign_theory.formulas.arithmetic import (
+    CHANGES,
+    DIRECT,
+    SLOPES,
+    ZERO,
+    Dual,
+    Near,
+    Program,
+    near_number,
+    refined,
+    run,
+    scalar,
+)
+from infalign_theory.formulas.reader import ARITY, CONSTANTS, MAX_LENGTH, Reader, shown
+from infalign_theory.typing import Array
+
+
+def _check_name(name: str, role: str) -> None:
+    plain = name.isascii() and name.isidentifier() and not keyword.iskeyword(name)
+    if not plain or "__" in name:
+        raise InputError(
+            f"{shown(name)} cannot be the name of {role}; "
+            f"allowed are ASCII letters, digits and single underscores, as in t or rate_2"
+        )
+    if name in CONSTANTS or name in ARITY:
+        kind = "constant" if name in CONSTANTS else "function"
+        raise InputError(f"{name} is a {kind} and cannot be the name of {role}; rename {role}")
+
+
+def _check_parameter(name: str, number: object, variable: str) -> float:
+    _check_name(name, "a parameter")
+    if name == variable:
+        raise InputError(f"{name} is the variable and cannot be a parameter; rename the parameter")
+    if isinstance(number, bool | np.bool_) or not isinstance(number, numbers.Real):
+        raise InputError(f"the parameter {name} is {number!r:.60}; it must be a real number")
+    try:
+        value = float(number)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise InputError(f"the parameter {name} is {value}; it must be finite")
+    return value
+
+
+@dataclass(frozen=True)
+class CompiledExpression:
+    """A checked formula in one variable, ready to be evaluated.
+
+    Made by :func:`compile_expression`, or from the same three fields; immutable, hashable and
+    picklable. Two objects are equal when text, variable and parameters are.
+
+    Attributes
+    ----------
+    text : str
+        The formula, with white space at the ends removed.
+    variable : str
+        Name of the variable.
+    parameters : tuple of (str, float)
+        Names and values of the parameters, sorted by name.
+
+    Notes
+    -----
+    The methods accept arrays of any shape and return float64 arrays of that shape. They never
+    raise and never warn: outside a formula's domain they return NaN or an infinity.
+    """
+
+    text: str
+    variable: str = "u"
+    parameters: tuple[tuple[str, float], ...] = ()
+    _program: Program = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise InputError(f"an expression is a text such as 'exp(3*u)', not {self.text!r:.60}")
+        if len(self.text) > MAX_LENGTH:
+            raise InputError(
+                f"the expression has {len(self.text)} characters, {MAX_LENGTH} are allowed; "
+                f"shorten it, for instance with parameters"
+            )
+        if not isinstance(self.variable, str):
+            raise InputError(f"the variable is a name such as 'u', got {self.variable!r:.60}")
+        _check_name(self.variable, "the variable")
+        values = {n: _check_parameter(n, v, self.variable) for n, v in sorted(self.parameters)}
+        text = re.sub(r"[\t\r\n]", " ", self.text).strip()
+        program = Reader(text, self.variable, values).read()
+        for name, content in (("text", text), ("parameters", tuple(values.items()))):
+            object.__setattr__(self, name, content)
+        object.__setattr__(self, "_program", program)
+
+    def _node(self, anchor: float, step: Array, x: Array) -> Near:
+        return run(self._program, near_number, Near(scalar(anchor), step, x, ZERO), CHANGES)[-1]
+
+    def value(self, x: npt.ArrayLike) -> Array:
+        """Plain evaluation f(x), in float64 and in the order the text says.
+
+        Examples
+        --------
+        >>> compile_expression("u**2 + t", t=1).value([0.0, 2.0])
+        array([1., 5.])
+        """
+        points = np.asarray(x, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            return _shaped(run(self._program, scalar, points, DIRECT)[-1], points.shape)
+
+    def near(self, anchor: float, step: npt.ArrayLike) -> tuple[float, Array]:
+        """f(anchor) and the change f(anchor + step) - f(anchor), the change kept accurate.
+
+        The change has a small *relative* error, however small the step: a few units in the
+        last place, more where the formula itself magnifies rounding (``exp(200*u)`` does so by
+        200). Terms that cancel to some order, as in ``exp(u) - u`` at 0, are no trouble
+        if their Taylor coefficients cancel exactly in float64.
+
+        Parameters
+        ----------
+        anchor : float
+            The point to measure from.
+        step : array_like
+            Signed distances from it, any shape.
+
+        Returns
+        -------
+        tuple of (float, ndarray)
+            Two numbers whose sum is f(anchor + step). If the formula, or any part of it, has
+            no finite value at the anchor, they are 0.0 and f(anchor + step), as in :meth:`at`.
+
+        Examples
+        --------
+        >>> compile_expression("exp(3*u)").near(0.0, [1e-300])
+        (1.0, array([3.e-300]))
+        >>> compile_expression("log(1 - u)").near(1.0, [-1e-300])
+        (0.0, array([-690.7755279]))
+        """
+        steps = np.asarray(step, dtype=np.float64)
+        flat, start = steps.ravel(), float(anchor)
+        with np.errstate(all="ignore"):
+            node = self._node(start, flat, start + flat)
+            if not math.isnan(node.anchor):
+                change = refined(self._program, start, flat, node)
+                return float(node.anchor) + 0.0, _shaped(change, flat.shape).reshape(steps.shape)
+        if start == 0.0 or start == 1.0:
+            value = self.at(start + flat, -flat if start else 1.0 - flat)
+        else:
+            value = _shaped(node.value, flat.shape)
+        return 0.0, value.reshape(steps.shape)
+
+    def at(self, x: npt.ArrayLike, complement: npt.ArrayLike) -> Array:
+        """f(x) where both x and ``complement`` = 1 - x are known accurately.
+
+        Every ``1 - u`` in the formula then keeps its relative accuracy, however close u is
+        to 1.
+
+        Examples
+        --------
+        >>> compile_expression("log(1 - u)").at([1.0], [1e-300])
+        array([-690.7755279])
+        """
+        points, rests = np.broadcast_arrays(
+            np.asarray(x, dtype=np.float64), np.asarray(complement, dtype=np.float64)
+        )
+        result = np.empty(points.shape)
+        upper = rests < 0.5
+        with np.errstate(all="ignore"):
+            for half, anchor, step in ((upper, 1.0, -rests), (~upper, 0.0, points)):
+                if np.any(half):
+                    result[half] = self._node(anchor, step[half], points[half]).value
+        return result
+
+    def derivative(self, x: npt.ArrayLike) -> Array:
+        """f'(x) by dual numbers: exact differentiation, no step size.
+
+        At a kink (``abs``, ``min``, ``max``, ``clip``) it is the mean of the two one-sided
+        derivatives, at a jump (``step``) an infinity with the sign of the jump.
+
+        Examples
+        --------
+        >>> compile_expression("u**3 + abs(u)").derivative([-1.0, 0.0, 2.0])
+        array([ 2.,  0., 13.])
+        """
+        points = np.asarray(x, dtype=np.float64)
+        with np.errstate(all="ignore"):
+            variable = Dual(points, np.float64(1.0))
+            result = run(self._program, _dual_number, variable, SLOPES)[-1].slope
+            return _shaped(result, points.shape)
+
+
+def _dual_number(number: float) -> Dual:
+    return Dual(np.float64(number), np.float64(0.0))
+
+
+def _shaped(result: Any, shape: tuple[int, ...]) -> Array:
+    """A fresh array: a constant formula has lost the shape, the formula u shares its input."""
+    return np.array(np.broadcast_to(result, shape), dtype=np.float64)
+
+
+def compile_expression(
+    text: str, variable: str = "u", /, **parameters: float
+) -> CompiledExpression:
+    """Read a formula; nothing of it is ever executed.
+
+    Parameters
+    ----------
+    text : str
+        At most 1000 ASCII characters and 50 levels of nesting: decimal numbers, the variable,
+        parameters, the constants ``pi`` and ``e``, ``+ - * / **``, parentheses and the functions
+        ``exp expm1 log log1p sqrt sin cos tanh sigmoid logit abs min max``, ``clip(x, low, high)``
+        and ``step(x)`` (1 where x > 0, 1/2 at 0, else 0).
+    variable : str, default "u"
+        The name of the variable.
+    **parameters : float
+        A finite value for every other name in the text.
+
+    Returns
+    -------
+    CompiledExpression
+        Evaluates the formula, its derivative, and its change from an anchor.
+
+    Raises
+    ------
+    InputError
+        If the text is not a formula of this language, or if the parameters in the text and
+        those given differ.
+
+    Examples
+    --------
+    >>> f = compile_expression("exp(t*u) - u**2", t=5)
+    >>> f.value([0.0, 0.5])
+    array([ 1.        , 11.93249396])
+    >>> compile_expression("p**4", "p").derivative(0.5)
+    array(0.5)
+    """
+    return CompiledExpression(text, variable, tuple(parameters.items()))

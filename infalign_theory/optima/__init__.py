@@ -1,0 +1,1 @@
+"""The coupled optimum: the policy that maximises W - beta KL, for every pair and base."""

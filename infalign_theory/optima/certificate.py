@@ -1,0 +1,49 @@
+"""How far a policy on a continuous base is from being its own best response."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.policies.continuous import ContinuousPolicy
+from infalign_theory.procedures import Procedure
+
+_MAX_PANELS = 8000
+
+
+def _gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
+    """The certificate J* - J <= beta KL(policy || response) of a concave problem, else None."""
+    if ours.curvature <= 0:
+        return None
+    return beta * step_kl if np.isfinite(beta) else 0.0
+
+
+def fixed_point_step(
+    policy: ContinuousPolicy, ours: Procedure, theirs: Procedure
+) -> tuple[float, float]:
+    """Distance of a policy from its best response: total variation, and KL(policy || response).
+
+    The response tilts the base by the derivative of the win rate at the policy, computed by
+    quadrature from F alone.
+    """
+    k = policy.tilt.k
+    grid = policy.grid
+    while True:
+        law = policy.law(grid)
+        force = ours.pdf(*law.fractions)
+        force = force * theirs.pdf(grid.points.u, grid.points.v) * grid.jacobian
+        climbed = grid.running(force)
+        allowed = 1e-14 / max(k, 1e-300) + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)
+        marked = (grid.unresolved(force) > allowed) & grid.splittable()
+        if not marked.any() or grid.half.size > _MAX_PANELS:
+            break
+        grid = grid.split(marked)
+    response = -k * climbed.above
+    weights = np.exp(response + grid.log_jacobian)
+    response -= np.log(grid.integral(weights))
+    own = policy.tilt.log_density(grid.points) - np.log(law.total)
+    ratio = np.exp(response + grid.log_jacobian)
+    distance = 0.5 * grid.integral(np.abs(np.exp(own + grid.log_jacobian) - ratio))
+    difference = own - response
+    divergence = grid.integral(entropy_terms(difference, response + grid.log_jacobian))
+    return distance, divergence

@@ -1,0 +1,216 @@
+"""Curves and panels drawn on axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from infalign_theory.comparison.comparisons import Comparison
+from infalign_theory.comparison.frontiers import OPTIMAL, Frontier
+from infalign_theory.errors import InputError
+from infalign_theory.plotting.style import SCALED_LABEL, procedure_title, style_of
+from infalign_theory.transforms.core import Transform
+from infalign_theory.transforms.names import as_transform
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+"""Transform name -> style of the transforms the project shows most."""
+
+
+def current_axes(ax: Axes | None) -> Axes:
+    """The axes given, or pyplot's current ones."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.gca()
+
+
+def draw_curve(ax: Axes, name: str, x: Any, y: Any, count: int = 6, **style: Any) -> None:
+    """One transform's curve in its style, with about ``count`` markers spread along the axis."""
+    chosen = style_of(name).line(count)
+    if name.partition("@")[0] == OPTIMAL:  # a pale bed, so that curves on top of it show
+        ax.plot(x, y, color="#bdbdbd", linewidth=5.0, zorder=1.5, solid_capstyle="butt")
+    if count and "marker" in chosen:
+        places = np.linspace(np.min(x), np.max(x), count + 2)[1:-1]
+        if ax.get_xscale() == "log":
+            places = np.geomspace(np.min(x), np.max(x), count + 2)[1:-1]
+        chosen["markevery"] = sorted({int(np.argmin(np.abs(np.asarray(x) - p))) for p in places})
+    ax.plot(x, y, **(chosen | style))
+
+
+def plot_frontier(frontier: Frontier, ax: Axes | None = None, **style: Any) -> Axes:
+    """Draw win rate against KL.
+
+    Parameters
+    ----------
+    frontier : Frontier
+        From :func:`infalign_theory.frontier`.
+    ax : Axes, optional
+        Where to draw; pyplot's current axes by default.
+    **style
+        Keywords of ``Axes.plot`` that override the transform's own style.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from infalign_theory import frontier
+    >>> ax = frontier("exp:10", "bon:4", kl=[0.0, 0.5, 1.0]).plot(Figure().subplots())
+    >>> ax.get_xlabel(), ax.get_title()
+    ('KL (nats)', 'Best-of-N, N = 4')
+    """
+    ax = current_axes(ax)
+    order = np.argsort(frontier.kl, kind="stable")
+    draw_curve(ax, frontier.name, frontier.kl[order], frontier.win_rate[order], **style)
+    ax.set_xlabel("KL (nats)")
+    ax.set_ylabel("Win rate")
+    ax.set_title(procedure_title(frontier.procedure))
+    return ax
+
+
+def plot_regret(
+    frontiers: Iterable[Frontier], optimal: Frontier, ax: Axes | None = None, **style: Any
+) -> Axes:
+    """Draw regret against KL, on a logarithmic axis: optimal win rate minus each curve's.
+
+    Parameters
+    ----------
+    frontiers : iterable of Frontier
+        All at the budgets and for the procedure of ``optimal``.
+    optimal : Frontier
+        Of the transform ``"optimal"``.
+    ax : Axes, optional
+        Pyplot's current axes by default.
+    **style
+        Keywords of ``Axes.plot`` for every curve.
+
+    Returns
+    -------
+    Axes
+        A regret of exactly zero has no place on a logarithmic axis and is left out.
+
+    Raises
+    ------
+    InputError
+        Where budgets or procedures differ: regret compares at equal KL.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from infalign_theory import frontier
+    >>> kl = [0.1, 0.5, 1.0]
+    >>> curves = [frontier(t, "bon:4", kl=kl) for t in ("identity", "exp:10")]
+    >>> best = frontier("optimal", "bon:4", kl=kl)
+    >>> plot_regret(curves, best, Figure().subplots()).get_yscale()
+    'log'
+    """
+    ax = current_axes(ax)
+    ax.set_yscale("log")
+    order = np.argsort(optimal.kl, kind="stable")
+    for curve in frontiers:
+        if curve.procedure != optimal.procedure or not np.array_equal(curve.kl, optimal.kl):
+            raise InputError(
+                f"the frontier of {curve.name} under {curve.procedure.name} is not at the budgets "
+                f"and procedure of the optimum ({optimal.procedure.name}); compute both with the "
+                "same kl and procedure."
+            )
+        regret = optimal.win_rate - curve.win_rate
+        shown = np.where(regret > 0.0, regret, np.nan)
+        draw_curve(ax, curve.name, optimal.kl[order], shown[order], **style)
+    ax.set_xlabel("KL (nats)")
+    ax.set_ylabel("Regret in win rate")
+    ax.set_title(procedure_title(optimal.procedure))
+    return ax
+
+
+def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
+    """Draw the regrets of a comparison as horizontal bars, the smallest on top.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From :func:`infalign_theory.compare`.
+    ax : Axes, optional
+        Pyplot's current axes by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from infalign_theory import compare
+    >>> rows = compare(["identity", "exp:10"], "bon:4", kl=0.5)
+    >>> [t.get_text() for t in plot_comparison(rows, Figure().subplots()).get_yticklabels()]
+    ['identity, u', 'exp(10u)']
+    """
+    ax = current_axes(ax)
+    rows = sorted(comparison.rows, key=lambda row: -row.regret)
+    styles = [style_of(row.transform) for row in rows]
+    places = np.arange(len(rows))
+    bars = ax.barh(places, [row.regret for row in rows], color=[s.color for s in styles])
+    ax.bar_label(bars, [f"{row.regret:.2g}" for row in rows], padding=3)
+    ax.set_yticks(places, [style.label for style in styles])
+    ax.margins(x=0.15)
+    ax.set_xlabel("Regret in win rate")
+    ax.set_title(f"{procedure_title(rows[0].procedure)}, KL = {rows[0].kl:g} nats")
+    return ax
+
+
+def plot_transforms(
+    transforms: Sequence[Transform | str], ax: Axes | None = None, **style: Any
+) -> Axes:
+    """Draw transforms on one scale: (Phi(u) - Phi(0)) / (Phi(1) - Phi(0)).
+
+    Parameters
+    ----------
+    transforms : sequence of Transform or str
+        Each finite and different at 0 and 1; ``optimum(...).transform`` is one too.
+    ax : Axes, optional
+        Pyplot's current axes by default.
+    **style
+        Keywords of ``Axes.plot`` for every curve.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        For a transform that is infinite at an end or has the same value at both.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> ax = plot_transforms(["identity", "exp:10"], Figure().subplots())
+    >>> ax.lines[1].get_label()
+    'exp(10u)'
+    """
+    ax = current_axes(ax)
+    u = np.linspace(0.0, 1.0, 401)
+    for transform in transforms:
+        chosen = as_transform(transform)
+        draw_curve(ax, chosen.name, u, unit_scale(chosen, u), **style)
+    ax.set_xlabel("Calibrated reward u")
+    ax.set_ylabel(SCALED_LABEL)
+    return ax
+
+
+def unit_scale(transform: Transform, u: Any) -> Any:
+    """A transform shifted and scaled to 0 at u = 0 and 1 at u = 1, where it can be."""
+    low, high = (float(value) for value in transform([0.0, 1.0]))
+    if not np.isfinite(high - low) or high == low:
+        raise InputError(
+            f"transform {transform.name} is {low:g} at u = 0 and {high:g} at u = 1, so it cannot "
+            "be scaled to run from 0 to 1; draw one that is finite and different at the ends."
+        )
+    return (transform(u) - low) / (high - low)

@@ -1,0 +1,1 @@
+"""The base, aligned policies on it, and their win rates."""

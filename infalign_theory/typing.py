@@ -1,0 +1,16 @@
+"""Aliases of the array types that signatures name."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
+
+
+BoolArray: TypeAlias = NDArray[np.bool_]
