@@ -23,6 +23,7 @@ import numpy.typing as npt
 from infalign_theory.errors import InputError
 from infalign_theory.formulas.breaks import find_breaks, locate
 from infalign_theory.formulas.changes import CHANGES, SPACING, Near, near_number, near_variable
+from infalign_theory.formulas.enclosure import Model, models
 from infalign_theory.formulas.plain import DIRECT, Program, run, scalar
 from infalign_theory.formulas.reader import ARITY, CONSTANTS, MAX_LENGTH, Reader, shown
 from infalign_theory.formulas.series import refined
@@ -228,6 +229,25 @@ class CompiledExpression:
         (-1.0986122886681098, 0.0)
         """
         return find_breaks(self._program)
+
+    def slope(self, x: Array, complement: Array) -> Array:
+        """f'(x) where both x and ``complement`` = 1 - x are known accurately.
+
+        At a kink it is one of the two one-sided derivatives.
+        """
+        points, rests = np.ravel(x), np.ravel(complement)
+        out = np.empty(points.size)
+        for upper in (False, True):
+            held = (rests < 0.5) == upper
+            if not held.any():
+                continue
+            step = -rests[held] if upper else points[held]
+            unit = Model(np.ones(step.size), np.zeros(step.size))
+            with np.errstate(all="ignore"):
+                variable = near_variable(float(upper), step, points[held])
+                nodes = run(self._program, near_number, variable, CHANGES)
+                out[held] = models(self._program, nodes, unit)[-1].slope
+        return out.reshape(np.shape(x))
 
     def variation(self, middle: Array, half: Array) -> Array:
         """How far the formula can go from its value at the middles of panels of the logit.

@@ -15,7 +15,7 @@ from infalign_theory.errors import InputError, PrecisionError
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.quadrature.grid import REACH, Grid, Running
 from infalign_theory.quadrature.points import Points
-from infalign_theory.quadrature.refinement import Samples, refine
+from infalign_theory.quadrature.refinement import Samples, beyond_proof, refine
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array, BoolArray
 
@@ -155,7 +155,7 @@ class _Weights:
 
     @cached_property
     def kl(self) -> float:
-        return self.grid.integral(self.terms)
+        return self.grid.integral(self.terms) if self.exponent.any() else 0.0
 
     @cached_property
     def growth(self) -> float:
@@ -181,10 +181,8 @@ def uniform_grid() -> Grid:
     return refine(Grid.initial(), judge).grid
 
 
-_SWING = 5.0  # of the exponent on the disc around a panel: its coefficients end below 1e-7
+SWING = 5.0  # of the exponent on the disc around a panel: its coefficients end below 1e-7
 _NEGLIGIBLE = 1e-19  # of the mass
-_NEXT_TO_BREAK = 1e-7  # width at which samples follow an algebraic or logarithmic end
-_FAR = 45.0  # beyond this logit lies 3e-20 of the base
 
 
 def _unproven(known: Known, k: float, weights: _Weights) -> BoolArray:
@@ -193,26 +191,14 @@ def _unproven(known: Known, k: float, weights: _Weights) -> BoolArray:
     if k == 0.0:
         return np.zeros(grid.half.size, dtype=bool)
     disc, panel = known.bounds(grid).T
-    swing = _SWING * min(1.0, float(np.sqrt(weights.growth)))
+    swing = SWING * min(1.0, float(np.sqrt(weights.growth)))
     with np.errstate(over="ignore", invalid="ignore"):
         wide: BoolArray = ~(k * disc <= swing)
         if not wide.any():
             return wide
         highest = np.max(weights.exponent + grid.log_jacobian, axis=1) + 2.0 * k * panel
         heavy = ~(highest + np.log(2.0 * grid.half) <= np.log(_NEGLIGIBLE * weights.z))
-    return np.asarray(wide & heavy & ~exempt(known.transform, grid))
-
-
-def exempt(transform: Transform, grid: Grid) -> BoolArray:
-    """Panels that no enclosure can settle: the outermost tails, and the ends at singular points.
-
-    Next to a located singular point samples show how the function ends.
-    """
-    low, high = grid.edges[:-1], grid.edges[1:]
-    breaks = np.array(transform.breaks)
-    beside = np.isin(low, breaks) | np.isin(high, breaks)
-    beside &= grid.half < _NEXT_TO_BREAK * np.maximum(1.0, np.abs(low))
-    return np.asarray(beside | (low >= _FAR) | (high <= -_FAR))
+    return np.asarray(wide & heavy & ~beyond_proof(grid, known.transform.breaks))
 
 
 def _unresolved(grid: Grid, density: Array, masses: Array, terms: Array) -> BoolArray:
@@ -254,7 +240,9 @@ def _refuse_lost_digits(known: Known, k: float, weights: _Weights) -> None:
     if k == 0.0 or not rounding.any():
         return
     share = np.where(weights.density > 0.0, weights.density / weights.z, 0.0)
-    doubt = np.where(share > 0.0, k * rounding, 0.0)
+    # on a proven plateau that holds the peak, rounding is the same everywhere
+    plateau = (known.bounds(weights.grid)[:, 1] == 0.0)[:, None] & (weights.exponent == 0.0)
+    doubt = np.where((share > 0.0) & ~plateau, k * rounding, 0.0)
     off = weights.grid.integral(share * np.minimum(doubt, 1.0))
     # dKL is the covariance of log f with what the exponent is off
     root = np.sqrt(weights.grid.integral(share * np.minimum(doubt, 1.0) ** 2))

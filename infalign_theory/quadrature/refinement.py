@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -73,3 +73,16 @@ class Samples:
         low, high = grid.edges[:-1], grid.edges[1:]
         at = np.clip(np.searchsorted(self._edges, low), 0, self._edges.size - 2)
         return at, (self._edges[at] == low) & (self._edges[at + 1] == high)
+
+
+FAR = 45.0  # beyond this logit lies 3e-20 of the unit interval
+_BESIDE = 1e-7  # width from which samples show how a function ends at a singular point
+
+
+def beyond_proof(grid: Grid, breaks: Iterable[float]) -> BoolArray:
+    """Panels that no enclosure can settle: the outermost tails, and the ends at singular points."""
+    low, high = grid.edges[:-1], grid.edges[1:]
+    points = np.array(tuple(breaks))
+    beside = np.isin(low, points) | np.isin(high, points)
+    beside &= grid.half < _BESIDE * np.maximum(1.0, np.abs(low))
+    return np.asarray(beside | (low >= FAR) | (high <= -FAR))
