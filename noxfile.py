@@ -53,7 +53,8 @@ def tests_marked(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The manual, warnings as errors."""
     install(session, "-e", ".[docs]")
-    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
+    strict = ["-W", "--keep-going", "-q"]
+    session.run("sphinx-build", *strict, "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session
