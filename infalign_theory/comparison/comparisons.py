@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from infalign_theory.comparison.choices import Choice, as_choices
 from infalign_theory.comparison.frontiers import OPTIMAL, Frontier, frontier
-from infalign_theory.errors import InputError
 from infalign_theory.policies.base import Base
 from infalign_theory.policies.budgets import budget
 from infalign_theory.procedures import Procedure
-from infalign_theory.transforms.core import Transform
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +51,7 @@ class Comparison:
 
 
 def compare(
-    transforms: Iterable[Transform | str],
+    transforms: Choice | str | Iterable[Choice | str],
     procedure: Procedure | str,
     *,
     kl: Any,
@@ -80,23 +79,17 @@ def compare(
     >>> [round(row.regret, 4) for row in rows]
     [0.0734, 0.0017]
     """
-    if isinstance(transforms, (str, Transform)):
-        transforms = [transforms]
-    if not isinstance(transforms, Iterable) or getattr(transforms, "ndim", 1) == 0:
-        raise InputError(f'transforms = {transforms!r}: give a list, as in ["identity", "exp:10"].')
-    transforms = list(transforms)
-    if not transforms:
-        raise InputError("no transforms given; name at least one, such as identity or exp:10.")
+    chosen = as_choices(transforms)
     nats = budget(None, kl)[1]
 
-    def at(transform: Transform | str) -> Frontier:
+    def at(transform: Choice | str) -> Frontier:
         return frontier(
             transform, procedure, kl=[nats], base=base, against_procedure=against_procedure
         )
 
     best = float(at(OPTIMAL).win_rate[0])
     rows = []
-    for transform in transforms:
+    for transform in chosen:
         curve = at(transform)
         won = float(curve.win_rate[0])
         rows.append(

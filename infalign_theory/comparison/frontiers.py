@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infalign_theory.checks import numbers, vector
+from infalign_theory.comparison.choices import (
+    OPTIMAL,
+    OPTIMAL_FOR,
+    Choice,
+    Optimal,
+    as_choice,
+)
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.optima.solve import optimum
@@ -21,17 +28,13 @@ from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.transforms.core import Transform
-from infalign_theory.transforms.names import as_transform
 from infalign_theory.typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-OPTIMAL = "optimal"
-
-
-OPTIMAL_FOR = "optimal@"
+__all__ = ["OPTIMAL", "OPTIMAL_FOR", "Frontier", "frontier"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Frontier:
 
 
 def frontier(
-    transform: Transform | str,
+    transform: Choice | str,
     procedure: Procedure | str,
     *,
     kl: Any,
@@ -119,28 +122,29 @@ def frontier(
     for nats in budgets:
         budget(None, nats)
     where = as_base(base)
-    if isinstance(transform, str) and transform.strip() == OPTIMAL:
+    chosen = as_choice(transform)
+    if isinstance(chosen, Optimal) and chosen.procedure is None:
         return _optimal(ours, theirs, budgets, where)
-    if isinstance(transform, str) and transform.strip().startswith(OPTIMAL_FOR):
-        name, policies = _trained_for(transform.strip(), budgets, where)
+    if isinstance(chosen, Optimal):
+        policies = _trained_for(chosen, budgets, where)
     else:
-        chosen = as_transform(transform)
-        name, policies = chosen.name, _walk(chosen, budgets, where)
+        policies = _walk(chosen, budgets, where)
     beta, won = np.empty(budgets.size), np.empty(budgets.size)
     for i, policy in policies:
         beta[i] = policy.beta
         won[i] = win_rate(policy, ours, against_procedure=theirs)
-    return Frontier(name, ours, budgets, beta, won)
+    return Frontier(chosen.name, ours, budgets, beta, won)
 
 
-def _trained_for(text: str, budgets: Array, base: Base) -> tuple[str, list[tuple[int, Policy]]]:
+def _trained_for(chosen: Optimal, budgets: Array, base: Base) -> list[tuple[int, Policy]]:
     """Optima for one procedure, to be judged under another: ``optimal@bon:4``."""
-    first, _, second = text.removeprefix(OPTIMAL_FOR).partition("|")
-    trained = as_procedure(first)
-    versus = as_procedure(second) if second else trained
-    name = f"{OPTIMAL_FOR}{trained.name}" + ("" if versus == trained else f"|{versus.name}")
-    return name, [
-        (i, optimum(trained, kl=nats, base=base, against_procedure=versus).policy)
+    assert chosen.procedure is not None
+    versus = chosen.against_procedure
+    return [
+        (
+            i,
+            optimum(chosen.procedure, kl=nats, base=base, against_procedure=versus).policy,
+        )
         for i, nats in enumerate(budgets)
     ]
 
