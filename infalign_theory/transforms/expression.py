@@ -61,9 +61,11 @@ class Expression(Transform):
         self._set("_slopes", tail_slopes(self._values))
         self._set("_end", self._highest_end(values))
         home = self._at_end(self._end)
-        if home.singular and self._slopes[int(self._end)] == 0.0:
+        hidden = home.singular and self._slopes[int(self._end)] == 0.0
+        if hidden or home.anchor_error > _LOST * abs(home.anchor):
             other = self._at_end(1.0 - self._end)
-            if not other.singular:  # a large constant has hidden where Phi is largest
+            # a large constant may hide where Phi is largest, or the digits of this end alone
+            if not other.singular and (hidden or other.anchor_error < home.anchor_error):
                 self._set("_end", 1.0 - self._end)
                 home = other
         self._set("_home", home.anchor)
@@ -195,3 +197,4 @@ def _rebuilt(text: str, parameters: dict[str, float]) -> Expression:
 
 _CLOSER = np.array([1e-3, 1e-6, 1e-9, 1e-12])
 _SPACING = 2.0**-52
+_LOST = 1e-9  # relative error of Phi at an end that says its digits are gone
