@@ -17,7 +17,7 @@ from infalign_theory.training.laws import Law, Pooled
 from infalign_theory.training.pooling import Anchor
 from infalign_theory.training.samples import BaseSamples
 from infalign_theory.training.uniformity import Uniformity
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, BoolArray
 
 if TYPE_CHECKING:
     pass
