@@ -108,7 +108,7 @@ def refuse_complex(table: object, wanted: Mapping[str, str]) -> None:
             raise InputError(f"column {name!r} holds complex numbers; give real numbers.")
 
 
-def _as_pandas(table: Any) -> pd.DataFrame:  # noqa: ANN401 (any library)
+def _as_pandas(table: Any) -> pd.DataFrame:
     """Any eager table that narwhals knows, column by column."""
     import narwhals as nw
     import pandas as pd
