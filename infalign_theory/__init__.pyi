@@ -7,6 +7,7 @@ from .comparison.frontiers import frontier as frontier
 from .empirical.prediction.entry import predict as predict
 from .empirical.validation.entry import validate as validate
 from .errors import InfalignError as InfalignError
+from .explorer.entry import explore as explore
 from .optima.solve import optimum as optimum
 from .policies.alignment import align as align
 from .policies.base import Continuous as Continuous
