@@ -320,7 +320,7 @@ def _why(
 def _settings(transform: Transform, kl: float) -> dict[str, Any]:
     """A trainer's own arguments, where the transform has some."""
     try:
-        from infalign_theory.training.settings import settings
+        from infalign_theory.training.trainers import settings
     except ImportError:
         return {}
     try:
