@@ -233,8 +233,9 @@ class CompiledExpression:
 
         Examples
         --------
-        >>> compile_expression("max(u, 0.25) + step(u - 0.5)").breaks
-        (-1.0986122886681098, 0.0)
+        >>> f = compile_expression("max(u, 0.25) + step(u - 0.5)")
+        >>> [round(s, 12) + 0.0 for s in f.breaks]  # logits of 1/4 and 1/2
+        [-1.098612288668, 0.0]
         """
         return find_breaks(self._program)
 
