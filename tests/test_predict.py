@@ -249,7 +249,7 @@ def test_rows_come_in_the_order_asked_and_as_a_frame():
     assert [(r.procedure, r.transform) for r in found.rows] == [
         ("bon:2", "log"), ("bon:2", "identity"), ("won:3", "log"), ("won:3", "identity"),
     ]  # fmt: skip
-    columns = "transform procedure beta kl win_rate ci optimal regret prompts scaled_beta law"
+    columns = "transform procedure beta scaled_beta kl win_rate ci optimal regret prompts law"
     columns += " corrected"
     assert list(found.to_frame().columns) == columns.split()
     assert len(found.to_frame()) == 4
