@@ -373,9 +373,7 @@ def test_few_samples_for_a_large_n_are_told():
         frame = pd.DataFrame(
             {"prompt": np.repeat(np.arange(60), samples), "reward": rng.normal(size=60 * samples)}
         )
-        found = it.predict(
-            frame, procedure="bon:4", transform="optimal", kl=0.3, law="discrete"
-        )
+        found = it.predict(frame, procedure="bon:4", transform="optimal", kl=0.3, law="discrete")
         assert len(found.notes) == (1 if samples < 32 else 0)
         errors.append(exact - found.rows[0].win_rate)
     assert errors[0] > 0.03
