@@ -105,7 +105,7 @@ def discrete_row(
         top = mean
     else:
         top = (best or contest.optima.win_rates_at_kl(spent, saturated=True))[1]
-    trainer_beta = 1.0 / tilt.k if tilt.k > 0.0 else (np.inf if spent == 0.0 else 0.0)
+    trainer_beta = 1.0 / tilt.k if tilt.k > 0.0 else np.inf
     target = None if beta is not None else kl
     corrected, ci = corrected_win_rate(choice, contest, tilt, target)
     plain = mean_over_prompts(won, bounds=_UNIT).ci

@@ -29,8 +29,8 @@ _ENOUGH = 8  # samples a prompt for each draw of a procedure
 _WHOLE_LAW = (
     "the base counts as continuous ({ties:.1f} % of pairs tie): these numbers hold for any reward "
     "without ties and do not depend on the scores, hence no interval; the scores are still good "
-    "for law='discrete' (--law discrete), for the truth behind them (truth=, --truth), for calibrating "
-    "a reward and for judging the run afterwards"
+    "for law='discrete' (--law discrete), for the truth behind them (truth=, --truth), for "
+    "calibrating a reward and for judging the run afterwards"
 )
 
 
