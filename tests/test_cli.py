@@ -24,7 +24,10 @@ COMPARE = ["compare", "--procedure", "bon:4", "--transform", "identity", "--kl",
 OPTIMUM = ["optimum", "--procedure", "bon:4", "--kl", "0.5"]
 COMPARE_KEYS = ["transform", "procedure", "beta", "kl", "win_rate", "optimal", "regret"]
 OPTIMUM_KEYS = ["procedure", "beta", "kl", "win_rate", "residual", "gap", "alternatives"]
-PREDICT_KEYS = [*COMPARE_KEYS[:5], "ci", "optimal", "regret", "prompts"]
+PREDICT_KEYS = [
+    "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "ci", "optimal", "regret",
+    "prompts", "law", "corrected", "notes",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
