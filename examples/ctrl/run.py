@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,6 @@ import pandas as pd
 from one_token import PROMPTS, WORDS, World, train
 from scipy.optimize import brentq
 
-import infalign_theory as it
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.training import Calibrator, callback, settings
 
@@ -130,7 +130,10 @@ def execute(run: Run, world: World, *, steps: int = 150) -> dict[str, Any]:
     )
     places = reward.scaled(world.calibrated().ravel()).reshape(world.rewards.shape)
     claims = np.array(
-        [claimed_law(b, r, beta=beta, divergence=divergence) for b, r in zip(base, places)]
+        [
+            claimed_law(b, r, beta=beta, divergence=divergence)
+            for b, r in zip(base, places, strict=True)
+        ]
     )
     rows = [
         {
@@ -152,7 +155,9 @@ def execute(run: Run, world: World, *, steps: int = 150) -> dict[str, Any]:
 
 def _mean_win_rate(base: np.ndarray, law: np.ndarray, world: World, procedure: str) -> float:
     return float(
-        np.mean([win_rate(b, f, r, procedure) for b, f, r in zip(base, law, world.rewards)])
+        np.mean(
+            [win_rate(b, f, r, procedure) for b, f, r in zip(base, law, world.rewards, strict=True)]
+        )
     )
 
 
@@ -167,7 +172,7 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
         figure = Figure(figsize=(6.2, 5.6))
         ax = figure.subplots()
         ax.axline((0.5, 0.5), slope=1.0, color="#6f6f6f", linewidth=1.0)
-        for marker, result in zip("os^Dvp", results):
+        for marker, result in zip("os^Dvp", results, strict=True):
             ax.plot(
                 [row["predicted"] for row in result["win_rates"]],
                 [row["observed"] for row in result["win_rates"]],
@@ -192,11 +197,11 @@ def main() -> None:
     for run in RUNS:
         if run.name in given.only:
             results.append(execute(run, world, steps=given.steps))
-            print(json.dumps({k: v for k, v in results[-1].items() if k != "win_rates"}))
+            sys.stderr.write(f"{run.name}: {results[-1]['total_variation']:.3f}\n")
             (given.out / "results.json").write_text(json.dumps(_rounded(results), indent=1) + "\n")
     kept = [result for result in results if result["warned"] is None]
     errors = [abs(r["observed"] - r["predicted"]) for x in kept for r in x["win_rates"]]
-    print(f"mean |observed - predicted| = {100 * np.mean(errors):.2f} points; {it.__version__}")
+    sys.stdout.write(f"mean |observed - predicted| = {100 * np.mean(errors):.2f} points\n")
     draw(kept, given.out / "win-rates.png")
 
 
