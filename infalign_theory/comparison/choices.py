@@ -76,9 +76,6 @@ def as_choice(given: Choice | str) -> Choice:
 
 def as_choices(given: Choice | str | Iterable[Choice | str]) -> list[Choice]:
     """All that is to be compared; a text may hold a list, as in ``identity,exp:5,10``."""
-    if isinstance(given, Iterable) and not isinstance(given, (str, Transform)):
-        if getattr(given, "ndim", 1) > 0:
-            given = [item.name if isinstance(item, Optimal) else item for item in given]
-    elif isinstance(given, Optimal):
+    if isinstance(given, Optimal):
         return [given]
-    return [as_choice(item) for item in several(given)]
+    return [item if isinstance(item, Optimal) else as_choice(item) for item in several(given)]

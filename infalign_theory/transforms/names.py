@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from infalign_theory.errors import InputError
 from infalign_theory.spelling import (
@@ -129,7 +130,7 @@ def _named(text: str, given: str) -> Transform | None:
 
 
 def several(
-    transforms: Transform | str | Iterable[Transform | str],
+    transforms: Transform | str | Iterable[object],
 ) -> list[Transform | str]:
     """Transforms and texts of one transform each; ``exp:5,10`` stands for exp:5 and exp:10.
 
@@ -138,7 +139,7 @@ def several(
     >>> several(["identity,exp:8,16", Log()])
     ['identity', 'exp:8', 'exp:16', Log()]
     """
-    given: list[Transform | str]
+    given: list[Any]
     if isinstance(transforms, (str, Transform)):
         given = [transforms]
     elif not isinstance(transforms, Iterable) or getattr(transforms, "ndim", 1) == 0:
