@@ -2,7 +2,8 @@
 
     python examples/ctrl/run.py [--out examples/ctrl/results] [--only NAME ...]
 
-Needs the extra ``train``. About a minute a run on one core.
+Needs the extra ``train``. A few minutes a run on one core. Runs that are not named keep the results
+that stand in the folder.
 """
 
 from __future__ import annotations
@@ -172,11 +173,11 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
         figure = Figure(figsize=(6.2, 5.6))
         ax = figure.subplots()
         ax.axline((0.5, 0.5), slope=1.0, color="#6f6f6f", linewidth=1.0)
-        for marker, result in zip("os^Dvp", results, strict=True):
+        for at, result in enumerate(results):
             ax.plot(
                 [row["predicted"] for row in result["win_rates"]],
                 [row["observed"] for row in result["win_rates"]],
-                marker, label=result["run"], fillstyle="none",
+                "os^Dvp"[at % 6], label=result["run"], fillstyle="none",
             )  # fmt: skip
         ax.set_xlabel("Win rate predicted before training")
         ax.set_ylabel("Win rate of the trained model")
@@ -193,12 +194,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    world, results = World.make(), []
+    numbers = given.out / "results.json"
+    held = json.loads(numbers.read_text()) if numbers.exists() else []
+    made = {result["run"]: result for result in held}
+    world = World.make()
     for run in RUNS:
         if run.name in given.only:
-            results.append(execute(run, world, steps=given.steps))
-            sys.stderr.write(f"{run.name}: {results[-1]['total_variation']:.3f}\n")
-            (given.out / "results.json").write_text(json.dumps(_rounded(results), indent=1) + "\n")
+            made[run.name] = execute(run, world, steps=given.steps)
+            sys.stderr.write(f"{run.name}: {made[run.name]['total_variation']:.3f}\n")
+            results = [_rounded(made[run.name]) for run in RUNS if run.name in made]
+            numbers.write_text(json.dumps(results, indent=1) + "\n")
+    results = [made[run.name] for run in RUNS if run.name in made]
     kept = [result for result in results if result["warned"] is None]
     errors = [abs(r["observed"] - r["predicted"]) for x in kept for r in x["win_rates"]]
     sys.stdout.write(f"mean |observed - predicted| = {100 * np.mean(errors):.2f} points\n")
