@@ -38,6 +38,7 @@ class Run:
     choices: dict[str, Any] = field(default_factory=dict)
     kl: float = 0.5
     collapse_at: float | None = None
+    steps: int = 150
 
 
 RUNS = (
@@ -48,7 +49,7 @@ RUNS = (
     Run("grpo-uncorrected", "identity", "trl-grpo", {"use_bias_correction_kl": False}),
     Run("grpo-group", "identity", "trl-grpo", {"scale_rewards": "group"}, kl=0.25),
     Run("grpo-group-collapse", "identity", "trl-grpo", {"scale_rewards": "group"},
-        collapse_at=0.25),
+        collapse_at=0.25, steps=80),
 )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def scorer(world: World) -> Any:
     return score
 
 
-def execute(run: Run, world: World, *, steps: int = 150) -> dict[str, Any]:
+def execute(run: Run, world: World) -> dict[str, Any]:
     """Train, and compare laws and win rates with the claim."""
     cal = calibrator(world, world.base)
     reward = cal.reward_function(scorer(world), transform=run.transform)
@@ -127,7 +128,12 @@ def execute(run: Run, world: World, *, steps: int = 150) -> dict[str, Any]:
         arguments = dict(stated.arguments) | {"beta": run.collapse_at}
         beta, divergence = run.collapse_at, "kl"
     base, law = train(
-        world, reward, run.trainer, arguments, steps=steps, callbacks=[callback(reward, "bon:4")]
+        world,
+        reward,
+        run.trainer,
+        arguments,
+        steps=run.steps,
+        callbacks=[callback(reward, "bon:4")],
     )
     places = reward.scaled(world.calibrated().ravel()).reshape(world.rewards.shape)
     claims = np.array(
@@ -191,7 +197,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--only", nargs="*", default=[run.name for run in RUNS])
-    parser.add_argument("--steps", type=int, default=150)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     numbers = given.out / "results.json"
@@ -200,7 +205,7 @@ def main() -> None:
     world = World.make()
     for run in RUNS:
         if run.name in given.only:
-            made[run.name] = execute(run, world, steps=given.steps)
+            made[run.name] = execute(run, world)
             sys.stderr.write(f"{run.name}: {made[run.name]['total_variation']:.3f}\n")
             results = [_rounded(made[run.name]) for run in RUNS if run.name in made]
             numbers.write_text(json.dumps(results, indent=1) + "\n")
