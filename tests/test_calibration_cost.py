@@ -113,6 +113,7 @@ def test_regret_with_reused_samples(samples, expected):
     assert found.regret == pytest.approx(expected, abs=3 * 0.0013)
 
 
+@pytest.mark.simulation
 def test_stated_error_is_the_spread_over_seeds():
     runs = [
         calibration_cost(
@@ -141,6 +142,7 @@ def test_steps_are_exact_for_one_partition():
     assert steps.win_rates(density, BestOfN(2), 8)[0] == pytest.approx(1 - lost, abs=1e-12)
 
 
+@pytest.mark.simulation
 def test_many_samples_cost_nothing_more():
     """K to infinity: the transform's own regret, from above."""
     own = it.optimum("bon:4", kl=0.5).win_rate - it.win_rate(it.align("exp:10", kl=0.5), "bon:4")
@@ -150,6 +152,7 @@ def test_many_samples_cost_nothing_more():
     assert 0.0 < reused.regret - own < 0.002
 
 
+@pytest.mark.simulation
 def test_excess_of_reuse_falls_as_one_over_k():
     own = it.optimum("bon:4", kl=0.1).win_rate - it.win_rate(it.align("exp:5", kl=0.1), "bon:4")
     excess = [
@@ -159,6 +162,7 @@ def test_excess_of_reuse_falls_as_one_over_k():
     assert excess[0] / excess[1] == pytest.approx(4.0, rel=0.15)
 
 
+@pytest.mark.simulation
 def test_pooled_shape_wins_back_half_on_normal_rewards():
     for k in (8, 32):
         by_ranks, pooled = (
