@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from infalign_theory.errors import InputError
-from infalign_theory.figures import coupling, curves, laws, shapes, unknown
+from infalign_theory.figures import calibration, coupling, curves, laws, shapes, unknown
 from infalign_theory.figures.spec import Figure, Result
 from infalign_theory.output import output_directory, write_atomically
 from infalign_theory.plotting.rendering import FORMATS, drawing_style, image
@@ -83,6 +83,15 @@ FIGURES: dict[str, Figure] = {
             "the best one jumps, while an iteration from the base stays on the wrong branch far "
             "beyond it.",
             coupling.phase_transition,
+        ),
+        Figure(
+            "calibration",
+            "What calibrating by K base samples a prompt costs",
+            "Fresh base samples at every step cost little and the best rank rewards next to "
+            "nothing; the same few samples re-used all run long cost several times more, because "
+            "nothing above the best of them can be told apart; the pooled shape of all prompts' "
+            "rewards wins half of that back.",
+            calibration.calibration,
         ),
     )
 }
