@@ -41,7 +41,7 @@ def unknown_n() -> Drawing:
     """Regret by N of one robust policy and of policies made for one N; helpful against safe."""
     figure = canvas(4.3, f"One policy where N is not known, at {KL:g} nats")
     grid = figure.add_gridspec(
-        1, 2, left=0.085, right=0.985, bottom=0.13, top=0.80, wspace=0.25, width_ratios=(1.25, 1.0)
+        1, 2, left=0.085, right=0.985, bottom=0.13, top=0.86, wspace=0.25, width_ratios=(1.25, 1.0)
     )
     left, right = (figure.add_subplot(grid[0, at]) for at in (0, 1))
     return Drawing(figure, {"": _regrets(left), "-helpful-and-safe": _helpful_and_safe(right)})
@@ -50,7 +50,7 @@ def unknown_n() -> Drawing:
 def _regrets(ax: Axes) -> Table:
     table = Table(("policy", "n", "win_rate", "optimal", "regret"))
     robustly = _robust()
-    single = style_of("exp:10").line(0) | {"label": "best single exponential, exp(11.16u)"}
+    single = style_of("exp:10").line(0) | {"label": "best exponential, exp(11.16u)"}
     four: dict[str, object] = {"color": ORANGE, "linestyle": DASHED, "marker": "s"}
     many: dict[str, object] = {"color": PURPLE, "linestyle": DOTTED, "marker": "D"}
     lines: list[tuple[str, Policy, dict[str, object]]] = [
@@ -69,12 +69,12 @@ def _regrets(ax: Axes) -> Table:
         ax.plot(SHOWN_N, lost, markersize=4.5, **style)  # type: ignore[arg-type]
     ax.axhline(
         robustly.lower_bound, color=GREY, linewidth=1.0, zorder=1,
-        label="no policy keeps every regret lower",
+        label="no policy keeps all regrets lower",
     )  # fmt: skip
     ax.set_xscale("log", base=2)
     ax.set_xticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
     ax.set(xlabel="N of Best-of-N at inference", ylabel="Regret in win rate", ylim=(-0.005, 0.16))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=2, columnspacing=1.2)
+    ax.legend(loc="upper right", borderaxespad=0.0)
     return table
 
 
@@ -86,7 +86,7 @@ def _helpful_and_safe(ax: Axes) -> Table:
         table.rows.append((prior, *(round(w, _CERTAIN) for w in found.win_rates)))
     points = [(float(row[1] or 0.0), float(row[2] or 0.0)) for row in table.rows]
     ax.plot(*zip(*points, strict=True), color=BLACK, marker="o", markersize=4.5)
-    for name, offset in (("identity", (6, -12)), ("exp:10", (-8, 6)), ("exp:-10", (6, -12))):
+    for name, offset in (("identity", (6, -12)), ("exp:10", (-56, -3)), ("exp:-10", (6, -12))):
         policy = align(name, kl=KL)
         place = (win_rate(policy, PAIR[0]), win_rate(policy, PAIR[1]))
         style = style_of(name)
