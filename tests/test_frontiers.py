@@ -136,7 +136,7 @@ def test_scaled_beta_stands_beside_beta():
     """Aligning with the transform mapped to [0, 1] at scaled_beta gives the same policy."""
     curve = it.frontier("exp:10", "bon:4", kl=[0.0, 0.5])
     assert curve.scaled_beta[0] == np.inf
-    size = np.expm1(10.0)
+    size = float(np.expm1(10.0))
     mapped = it.align(f"(exp(10*u)-1)/{size!r}", beta=curve.scaled_beta[1])
     assert mapped.kl == pytest.approx(0.5, rel=1e-9)
     assert it.frontier("log", "bon:4", kl=0.5).scaled_beta == [None]

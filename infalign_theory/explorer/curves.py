@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,7 +23,7 @@ from infalign_theory.typing import Array
 MINE = "yours"
 U = np.linspace(0.0025, 0.9975, 200)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
-_BUDGETS = 17
+_BUDGETS = 13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,14 +169,15 @@ def _efficiencies(view: View) -> tuple[Curve, ...]:
     sign = "won" if power_sides(view.rule)[0] < 0 else "bon"
     out = []
     for name, phi in (("identity", as_transform("identity")), (MINE, view.phi)):
-        found = _efficiency_by_size(phi, sign, SIZES[1:])
+        found = _efficiency_by_size(phi, sign)
         if found is not None:
             out.append(Curve(name=name, x=np.array(SIZES[1:], dtype=np.float64), y=found))
     return tuple(out)
 
 
-def _efficiency_by_size(phi: Transform, sign: str, sizes: Sequence[int]) -> Array | None:
+@lru_cache(maxsize=64)
+def _efficiency_by_size(phi: Transform, sign: str) -> Array | None:
     try:
-        return np.array([first_order_efficiency(phi, f"{sign}:{n}") for n in sizes])
+        return np.array([first_order_efficiency(phi, f"{sign}:{n}") for n in SIZES[1:]])
     except InfalignError:
         return None

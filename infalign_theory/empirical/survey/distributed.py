@@ -59,9 +59,7 @@ def survey_on_dask(
         return question, together(client.gather(futures))
 
 
-def _inspect(
-    source: Source, memory: str, versions: dict[str, str]
-) -> tuple[int, list[str]]:
+def _inspect(source: Source, memory: str, versions: dict[str, str]) -> tuple[int, list[str]]:
     """Rows of one file, and the policies it names."""
     _refuse_other(versions)
     with database(memory) as connection:

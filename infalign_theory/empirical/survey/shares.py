@@ -167,9 +167,7 @@ def _outermost(rates: Array) -> list[tuple[int, float]]:
 
 def _picks(side: Side, procedures: Sequence[str]) -> Picks:
     nothing = np.full((len(procedures), side.scores.prompts), np.nan)
-    reward = _rows(
-        estimators.picked_truth(side.scores, side.scores.values, p) for p in procedures
-    )
+    reward = _rows(estimators.picked_truth(side.scores, side.scores.values, p) for p in procedures)
     if side.truth is None:
         return Picks(reward, nothing, nothing)
     truth = _rows(estimators.picked_truth(side.scores, side.truth, p) for p in procedures)
