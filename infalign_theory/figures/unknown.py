@@ -73,7 +73,7 @@ def _regrets(ax: Axes) -> Table:
     )  # fmt: skip
     ax.set_xscale("log", base=2)
     ax.set_xticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
-    ax.set(xlabel="N of Best-of-N at inference", ylabel="Regret in win rate", ylim=(-0.005, 0.16))
+    ax.set(xlabel="N of Best-of-N at inference", ylabel="Regret in win rate", ylim=(-0.005, 0.24))
     ax.legend(loc="upper right", borderaxespad=0.0)
     return table
 

@@ -59,8 +59,8 @@ def hacking(
     wide : optional
         Columns of a wide table, as for :func:`infalign_theory.predict`.
     level : float, optional
-        Of the intervals; an alarm is raised in at most a share 1 - level of worlds in which the
-        truth never falls.
+        Of the intervals; any alarm is raised in at most a share 1 - level of worlds in which
+        the truth never falls, however many N, KL and transforms are looked at.
 
     Returns
     -------
@@ -111,14 +111,15 @@ def judge(pairs: Pairs, transforms: Sequence[Transform], level: float = 0.95) ->
             f"{pairs.proxy.sizes.size - kept.size} prompts have fewer than {largest} samples and "
             "are left out of best-of-N, so that every N speaks of the same prompts"
         )
-    picks, picked_onset = _picks(pairs.only(kept), largest, level)
+    statements = 1 + len(transforms)  # alarms that may be raised together
+    picks, picked_onset = _picks(pairs.only(kept), largest, level, statements)
     atoms = tilts.Atoms.of(pairs)
     rows: list[TiltRow] = []
     onsets = [picked_onset]
     for transform in transforms:
         found = tilts.path(atoms, transform)
         rows += _tilt_rows(found, level)
-        onsets.append(_onset(found, level))
+        onsets.append(_onset(found, level, statements))
     agreed = agreement(pairs, level)
     return Hacking(
         best_of_n=picks,
@@ -150,7 +151,9 @@ def listed(largest: int) -> IntArray:
     return np.unique(np.concatenate([dense, np.round(sparse).astype(int), [largest]]))
 
 
-def _picks(pairs: Pairs, largest: int, level: float) -> tuple[tuple[PickRow, ...], Onset]:
+def _picks(
+    pairs: Pairs, largest: int, level: float, statements: int
+) -> tuple[tuple[PickRow, ...], Onset]:
     """Mean proxy and truth of the best of N, and where the truth peaks."""
     ns = listed(largest)
     truths = np.stack([picked_truth(pairs.proxy, pairs.truth, f"bon:{n}") for n in ns], axis=1)
@@ -160,7 +163,7 @@ def _picks(pairs: Pairs, largest: int, level: float) -> tuple[tuple[PickRow, ...
     for at, n in enumerate(ns):
         estimate = mean_over_prompts(truths[:, at], level=level, bounds=bounds)
         rows.append(PickRow(int(n), float(rewards[at]), estimate.value, estimate.ci))
-    found = peak(truths, level)
+    found = peak(truths, level, statements)
     possible = ns[found.possible]
     best = float(ns[found.at])
     return tuple(rows), Onset(
@@ -192,10 +195,10 @@ def _at(found: tilts.Path, nats: float) -> Array:
     return np.asarray((1.0 - share) * found.truths[:, at] + share * found.truths[:, at + 1])
 
 
-def _onset(found: tilts.Path, level: float) -> Onset:
+def _onset(found: tilts.Path, level: float, statements: int) -> Onset:
     """Where the truth along a transform peaks, and whether it falls beyond."""
     # every other budget is enough for the alarm: neighbours hardly differ
-    falls = peak(found.truths[:, ::2], level).falls
+    falls = peak(found.truths[:, ::2], level, statements).falls
     return Onset(
         found.transform,
         found.peak if falls else None,

@@ -14,7 +14,7 @@ from scipy import special
 
 from infalign_theory.typing import Array, BoolArray
 
-_DRAWS = 1000
+_DRAWS = 2000
 _SEED = 20241
 _TINY = 1e-12
 
@@ -38,12 +38,13 @@ class Peak:
     falls: bool
 
 
-def peak(curve: Array, level: float = 0.95) -> Peak:
+def peak(curve: Array, level: float = 0.95, statements: int = 1) -> Peak:
     """Peak and fall of the mean of the rows of a curve, shape (prompts, positions).
 
-    The critical value is the ``level`` quantile of the largest t statistic over all pairs of
-    columns under centred rows (Gaussian multipliers, 1000 draws of a fixed seed), so that a flat
-    curve raises the alarm with probability 1 - level at most, asymptotically in prompts.
+    The critical value is a quantile of the largest t statistic over all pairs of columns under
+    centred rows (Gaussian multipliers, 2000 draws of a fixed seed). Of ``statements`` flat curves
+    looked at together any raises the alarm with probability 1 - level at most, asymptotically in
+    prompts (Bonferroni).
     """
     prompts, columns = curve.shape
     first, second = np.triu_indices(columns, 1)
@@ -66,7 +67,7 @@ def peak(curve: Array, level: float = 0.95) -> Peak:
     either = np.abs((pushed[:, first] - pushed[:, second]) / error).max(axis=1)
     # Student tails where prompts are few
     heavier = special.stdtrit(prompts - 1, 0.975) / special.ndtri(0.975)
-    one_sided = float(np.quantile(largest, level)) * heavier
+    one_sided = float(np.quantile(largest, 1.0 - (1.0 - level) / statements)) * heavier
     two_sided = float(np.quantile(either, level)) * heavier
     beaten = np.zeros(columns, dtype=bool)
     beaten[second[drops > two_sided]] = True
