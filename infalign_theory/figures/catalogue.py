@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from infalign_theory.errors import InputError
-from infalign_theory.figures import calibration, coupling, curves, laws, shapes, unknown
+from infalign_theory.figures import (
+    attackers,
+    calibration,
+    coupling,
+    curves,
+    laws,
+    shapes,
+    unknown,
+)
 from infalign_theory.figures.spec import Figure, Result
 from infalign_theory.output import output_directory, write_atomically
 from infalign_theory.plotting.rendering import FORMATS, drawing_style, image
@@ -75,6 +83,14 @@ FIGURES: dict[str, Figure] = {
             "to 32, less than half of what the best single exponential loses, and no policy does "
             "better; beside it, what Best-of-8 wins cost under Worst-of-8.",
             unknown.unknown_n,
+        ),
+        Figure(
+            "attackers",
+            "How many more tries an attacker needs against the aligned model",
+            "Win rate of the aligned model's worst answer of N tries against the base's worst of "
+            "M: on the black line both are equally safe. At half a nat -exp(-10u) keeps its lead "
+            "against many times the tries, exp(10u) loses it at once.",
+            attackers.attackers,
         ),
         Figure(
             "phase-transition",
