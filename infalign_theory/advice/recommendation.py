@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,11 +94,11 @@ class Recommendation:
         """A row a candidate, the recommended one first; columns as :class:`Candidate`."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(row) for row in self._rows()])
+        return pd.DataFrame([asdict(row) for row in self.candidates()])
 
     def to_latex(self, digits: int = 4) -> str:
         """The table in LaTeX, for ``booktabs``."""
-        return latex_table([asdict(row) for row in self._rows()], digits)
+        return latex_table([asdict(row) for row in self.candidates()], digits)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``infalign recommend --json`` prints."""
@@ -118,11 +119,12 @@ class Recommendation:
         """Draw the regrets of the candidates as bars."""
         from infalign_theory.plotting.curves import plot_regrets
 
-        rows = self._rows()
+        rows = self.candidates()
         title = f"{', '.join(p.name for p in self.procedures[:3])}, KL = {self.kl:g} nats"
         return plot_regrets([r.transform for r in rows], [r.regret for r in rows], title, ax)
 
-    def _rows(self) -> list[Candidate]:
+    def candidates(self) -> list[Candidate]:
+        """The recommended transform where its regret is largest, then the runners-up."""
         worst = max(self.by_procedure, key=lambda row: row.regret)
         return [worst, *self.alternatives]
 
@@ -134,7 +136,7 @@ class Recommendation:
         )
 
     def _repr_html_(self) -> str:
-        return html_table([asdict(row) for row in self._rows()], self.why)
+        return html_table([asdict(row) for row in self.candidates()], self.why)
 
 
 def recommend(
@@ -301,9 +303,9 @@ def _why(
     rest = "" if plain is None else f"; plain calibrated reward loses {plain.regret:.2g}"
     if len(procedures) > 1:
         what = (
-            f"over {procedures[0].name} to {procedures[-1].name} it loses at most {best.regret:.2g} "
-            f"of the win rate that is possible at {kl:g} nats (at {best.procedure}), the least of "
-            "all exponentials"
+            f"over {procedures[0].name} to {procedures[-1].name} it loses at most "
+            f"{best.regret:.2g} of the win rate that is possible at {kl:g} nats (at "
+            f"{best.procedure}), the least of all exponentials"
         )
     elif best.transform == "identity":
         what = f"it is what {best.procedure} asks for at {kl:g} nats: it loses {best.regret:.2g}"
@@ -320,10 +322,8 @@ def _why(
 def _settings(transform: Transform, kl: float) -> dict[str, Any]:
     """A trainer's own arguments, where the transform has some."""
     try:
-        from infalign_theory.training.settings import settings
-    except ImportError:
+        trainers = import_module("infalign_theory.training.trainers")
+        found = trainers.settings(transform, kl=kl, trainer=_TRAINER)
+    except (ModuleNotFoundError, InfalignError):
         return {}
-    try:
-        return dict(settings(transform, kl=kl, trainer=_TRAINER).arguments)
-    except InfalignError:
-        return {}
+    return {"trainer": found.trainer, **found.arguments}

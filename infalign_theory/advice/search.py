@@ -80,7 +80,7 @@ def _zoomed(worst: Callable[[Array], Array], close: float) -> float | None:
     while True:
         at = int(np.argmin(values))
         low, high = grid[max(at - 1, 0)], grid[min(at + 1, grid.size - 1)]
-        if high - low < close or at == 0 and grid[0] <= np.log(SMALLEST):
+        if high - low < close or (at == 0 and grid[0] <= np.log(SMALLEST)):
             break
         grid = np.linspace(low, high, _FINE)
         values = worst(sign * np.exp(grid))

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+EXAMPLES = (
+    "infalign reproduce",
+    "infalign reproduce --only frontiers,regret --format svg --out pictures",
+)
+
 
 def reproduce(
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
