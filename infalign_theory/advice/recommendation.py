@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "Recommendation", "recommend"]
 
 _SHOWN = 5  # runners-up
+_NONE = 1e-9  # a regret below it is none
 _TRAINER = "trl-rloo"
 
 
@@ -316,6 +317,8 @@ def _why(
             f"where no policy can win more than {100 * best.optimal:.2f} %"
         )
     limit = f" (the best exponent lies beyond {EXPONENT_LIMIT:g})" if beyond else ""
+    if beyond and best.regret < _NONE:
+        limit = " (it and others win always, to all digits)"
     return f"{best.transform}: {what}{limit}{rest}."
 
 
