@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -324,9 +323,10 @@ def _why(
 
 def _settings(transform: Transform, kl: float) -> dict[str, Any]:
     """A trainer's own arguments, where the transform has some."""
+    from infalign_theory.training.trainers import settings
+
     try:
-        trainers = import_module("infalign_theory.training.trainers")
-        found = trainers.settings(transform, kl=kl, trainer=_TRAINER)
-    except (ModuleNotFoundError, InfalignError):
+        found = settings(transform, kl=kl, trainer=_TRAINER)
+    except InfalignError:
         return {}
     return {"trainer": found.trainer, **found.arguments}
