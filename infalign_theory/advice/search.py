@@ -25,7 +25,7 @@ _AROUND = 1e-3
 
 
 def best_exponential(judge: Judge, optimal: Array) -> Transform | None:
-    """The exponential of least worst regret; identity where it is the limit; None beyond 600, and where none is best."""
+    """The exponential of least worst regret, or identity, its limit; None where none is best."""
     if isinstance(judge, Theory) and len(judge.procedures) == 1:
         try:
             t = best_exponent(
