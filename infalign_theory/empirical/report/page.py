@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from infalign_theory import __version__
-from infalign_theory.empirical.fitting.theories import DISCRETE, Theory
+from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.report import pictures
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation
@@ -74,7 +74,7 @@ def render(result: Validation, command: str | None) -> str:
             prose(finding.text, (finding.policy, finding.example)) for finding in result.findings
         ],
         level=f"{100 * result.level:g} %",
-        discrete=DISCRETE,
+        discrete=Law.DISCRETE,
         panels=pictures.PANELS,
         nothing=NOTHING,
         command=command,

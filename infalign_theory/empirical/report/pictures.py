@@ -19,7 +19,7 @@ from matplotlib import figure as mpl_figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from infalign_theory.comparison.frontiers import OPTIMAL, frontier
-from infalign_theory.empirical.fitting.theories import Theory
+from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.statistics.uncertainty import Estimate, student_interval
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
 from infalign_theory.empirical.validation.verdicts import percent, procedure_words

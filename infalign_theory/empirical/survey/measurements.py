@@ -1,42 +1,37 @@
 """What one share of the prompts says: numbers a prompt, counts of what is wrong, and their union.
 
-A share is asked for by a :class:`Question`, which can be sent to another process; the answer for
-a prompt depends on that prompt's rows alone, and shares are put together in the order of prompts,
-so that the union is the same bit for bit however many shares there are and whoever measured them.
+A share of the prompts is asked for by a :class:`Question`; the answer for a prompt depends on that
+prompt's rows alone, and shares are put together in the order of prompts, so that the union is the
+same bit for bit however many shares there are and whoever measured them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from infalign_theory.empirical.scores.findings import Findings, audit
-from infalign_theory.empirical.scores.groups import Groups
-from infalign_theory.empirical.scores.sources import Source, database
+from infalign_theory.empirical.scores.groups import Groups, share_out
+from infalign_theory.empirical.scores.sources import database
 from infalign_theory.empirical.statistics import estimators
-from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.calibration import Calibration, calibrate
 from infalign_theory.empirical.statistics.kl import sequence_kl
+from infalign_theory.empirical.survey.questions import Question
+from infalign_theory.kernels import perfect_proxy
+from infalign_theory.kernels.perfect_proxy import Judged
 from infalign_theory.kernels.segments import merge_ties
+from infalign_theory.procedures import power_sides
+from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array, IntArray
 
 if TYPE_CHECKING:
     import duckdb
 
 EXTREMES = 5
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to measure: of which scores, policies (the base first) and procedures."""
-
-    source: Source
-    policies: tuple[str, ...]
-    procedures: tuple[str, ...]
-    memory: str
 
 
 @dataclass(frozen=True)
@@ -68,12 +63,14 @@ class PolicyNumbers:
     """One aligned policy against the base, one entry a prompt, a row a procedure.
 
     ``below`` and ``equal`` rank each sample, prompt after prompt, among the base's; ``k1`` and
-    ``k3`` are NaN without log-ratios.
+    ``k3`` are NaN without log-ratios. ``perfect_win_rates`` are the true win rates that a perfect
+    proxy of the same truth would have.
     """
 
     samples: IntArray
     win_rates: Array
     true_win_rates: Array
+    perfect_win_rates: Array
     picks: Picks
     ties: Array
     k1: Array
@@ -82,8 +79,11 @@ class PolicyNumbers:
     equal: IntArray
 
 
+Numbers = TypeVar("Numbers", Picks, BaseNumbers, PolicyNumbers)
+
+
 @dataclass(frozen=True)
-class Share:
+class Measurements:
     """The answer for one share of the prompts, or for several put together.
 
     ``extremes``, for each policy, are (standard win rate, prompt) of the prompts it lost and won
@@ -101,25 +101,26 @@ class Share:
         return self.base.samples.size
 
 
-def together(shares: Sequence[Share]) -> Share:
+def united(shares: Sequence[Measurements]) -> Measurements:
     """The union of shares given in the order of their prompts."""
-    return Share(
+    policies = zip(*(share.policies for share in shares), strict=True)
+    extremes = zip(*(share.extremes for share in shares), strict=True)
+    return Measurements(
         Findings.total([share.findings for share in shares]),
         _joined([share.base for share in shares]),
-        tuple(_joined(list(each)) for each in zip(*(s.policies for s in shares), strict=True)),
-        tuple(
-            _ends([pair for found in each for pair in found])
-            for each in zip(*(s.extremes for s in shares), strict=True)
-        ),
+        tuple(_joined(each) for each in policies),
+        tuple(_ends([pair for found in each for pair in found]) for each in extremes),
     )
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    """Arrays joined along prompts, field by field."""
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts, axis=-1)
-    names = [field.name for field in fields(parts[0])]
-    return type(parts[0])(*(_joined([getattr(part, name) for part in parts]) for name in names))
+def _joined(parts: Sequence[Numbers]) -> Numbers:
+    """Records whose arrays are joined along prompts, field by field."""
+    joined = {}
+    for field in fields(parts[0]):
+        values = [getattr(part, field.name) for part in parts]
+        one = isinstance(values[0], np.ndarray)
+        joined[field.name] = np.concatenate(values, axis=-1) if one else _joined(values)
+    return type(parts[0])(**joined)
 
 
 def _ends(pairs: list[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
@@ -129,7 +130,7 @@ def _ends(pairs: list[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
     return tuple(ordered[:EXTREMES] + ordered[-EXTREMES:])
 
 
-def answer(question: Question, share: int, shares: int) -> Share:
+def measure_share(question: Question, share: int, shares: int) -> Measurements:
     """Read one share of the prompts from the files and measure it: what a worker does."""
     with database(question.memory) as connection:
         question.source.load(connection, share, shares)
@@ -138,7 +139,7 @@ def answer(question: Question, share: int, shares: int) -> Share:
 
 def measure(
     connection: duckdb.DuckDBPyConnection, question: Question, share: int = 0, shares: int = 1
-) -> Share:
+) -> Measurements:
     """Measure one share of the prompts of the loaded table."""
     _choose(connection, question.policies, share, shares)
     findings = audit(connection, question.source.columns)
@@ -146,7 +147,7 @@ def measure(
     columns = question.source.columns
     values, ends = _sorted_rows(connection, columns, len(names), len(question.policies))
     sides = [
-        _Side.of({role: column[first:last] for role, column in values.items()}, len(names))
+        _PolicySamples.of({role: column[first:last] for role, column in values.items()}, len(names))
         for first, last in pairwise(ends)
     ]
     base, aligned = sides[0], sides[1:]
@@ -160,7 +161,7 @@ def measure(
     extremes = tuple(
         _ends([(float(w), names[i]) for i, w in _outermost(p.win_rates[0])]) for p in measured
     )
-    return Share(findings, _base_numbers(base, question.procedures), measured, extremes)
+    return Measurements(findings, _base_numbers(base, question.procedures), measured, extremes)
 
 
 def _outermost(rates: Array) -> list[tuple[int, float]]:
@@ -196,7 +197,7 @@ def _number_prompts(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _sorted_rows(
-    connection: duckdb.DuckDBPyConnection, columns: Any, prompts: int, policies: int
+    connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str], prompts: int, policies: int
 ) -> tuple[dict[str, Array], IntArray]:
     """Usable rows sorted by policy, prompt and values, and where each policy ends."""
     roles = ["reward", *(role for role in ("truth", "log_ratio") if role in columns)]
@@ -214,7 +215,7 @@ def _sorted_rows(
 
 
 @dataclass(frozen=True)
-class _Side:
+class _PolicySamples:
     """Samples of one policy, prompt after prompt, sorted by score."""
 
     scores: Groups
@@ -222,12 +223,14 @@ class _Side:
     log_ratio: Array | None
 
     @classmethod
-    def of(cls, columns: dict[str, Array], prompts: int) -> _Side:
+    def of(cls, columns: dict[str, Array], prompts: int) -> _PolicySamples:
+        """From sorted columns, among them the number of each row's prompt."""
         offsets = np.searchsorted(columns["place"], np.arange(prompts + 1))
         scores = Groups(columns["reward"], offsets)
         return cls(scores, columns.get("truth"), columns.get("log_ratio"))
 
     def picks(self, procedures: Sequence[str]) -> Picks:
+        """What inference returns, on average."""
         nothing = np.full((len(procedures), self.scores.prompts), np.nan)
         reward = _rows(
             estimators.picked_truth(self.scores, self.scores.values, p) for p in procedures
@@ -243,11 +246,11 @@ class _Side:
         return Picks(reward, truth, oracle)
 
 
-def _rows(arrays: Any) -> Array:
+def _rows(arrays: Iterable[Array]) -> Array:
     return np.stack(list(arrays))
 
 
-def _base_numbers(base: _Side, procedures: Sequence[str]) -> BaseNumbers:
+def _base_numbers(base: _PolicySamples, procedures: Sequence[str]) -> BaseNumbers:
     scores = base.scores
     held = scores.sizes > 0
     each = np.zeros(scores.prompts, dtype=np.int32)
@@ -262,24 +265,73 @@ def _base_numbers(base: _Side, procedures: Sequence[str]) -> BaseNumbers:
     )
 
 
-def _policy_numbers(side: _Side, base: _Side, procedures: Sequence[str]) -> PolicyNumbers:
-    scores, nothing = side.scores, np.full(side.scores.prompts, np.nan)
+def _policy_numbers(
+    side: _PolicySamples, base: _PolicySamples, procedures: Sequence[str]
+) -> PolicyNumbers:
+    scores = side.scores
     ranks = calibrate(scores, base.scores)
-    win_rates = _rows(estimators.win_rates(scores, base.scores, p) for p in procedures)
-    truths = np.full(win_rates.shape, np.nan)
-    if side.truth is not None and base.truth is not None:
-        ours, theirs = side.truth, base.truth
-        truths = _rows(
-            estimators.picked_win_rates(scores, ours, base.scores, theirs, p) for p in procedures
-        )
-    k1, k3 = nothing, nothing
-    if side.log_ratio is not None:
-        known = ~np.isnan(side.log_ratio)
-        left = np.concatenate([[0], np.cumsum(known)])[scores.offsets]
-        ratios = Groups(side.log_ratio[known], left)
-        k1, k3 = sequence_kl(ratios, "k1"), sequence_kl(ratios, "k3")
+    true, perfect = _true_win_rates(side, base, procedures)
+    k1, k3 = _sequence_kls(side)
     return PolicyNumbers(
-        scores.sizes, win_rates, truths, side.picks(procedures),
-        estimators.cross_tie_fractions(scores, base.scores), k1, k3,
-        ranks.below.astype(np.int32), ranks.equal.astype(np.int32),
-    )  # fmt: skip
+        samples=scores.sizes,
+        win_rates=_win_rates(ranks, base.scores, procedures),
+        true_win_rates=true,
+        perfect_win_rates=perfect,
+        picks=side.picks(procedures),
+        ties=estimators.cross_tie_fractions(scores, base.scores),
+        k1=k1,
+        k3=k3,
+        below=ranks.below.astype(np.int32),
+        equal=ranks.equal.astype(np.int32),
+    )
+
+
+def _win_rates(ranks: Calibration, base: Groups, procedures: Sequence[str]) -> Array:
+    """Win rates by prompt, exact where every comparison has the same winner."""
+    found = _rows(estimators.win_rates(ranks.groups, base, p) for p in procedures)
+    size, owner = ranks.groups.prompts, ranks.groups.owner
+    last, first = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
+    both = (ranks.groups.sizes > 0) & (ranks.base_sizes > 0)
+    not_above, not_below = ranks.below < ranks.trials, ranks.below + ranks.equal > 0
+    last[both] = ~np.bincount(owner, not_above, size).astype(bool)[both]
+    first[both] = ~np.bincount(owner, not_below, size).astype(bool)[both]
+    for where, value in ((last, 1.0), (first, 0.0)):
+        found[:, where] = np.where(np.isnan(found[:, where]), np.nan, value)
+    return found
+
+
+def _true_win_rates(
+    side: _PolicySamples, base: _PolicySamples, procedures: Sequence[str]
+) -> tuple[Array, Array]:
+    """Win rates by the true reward: as they are, and as a perfect proxy would have them."""
+    nothing = np.full((len(procedures), side.scores.prompts), np.nan)
+    if side.truth is None or base.truth is None:
+        return nothing, nothing
+    true = _rows(
+        estimators.picked_win_rates(side.scores, side.truth, base.scores, base.truth, p)
+        for p in procedures
+    )
+    ours = Judged(side.scores.values, side.truth, side.scores.offsets)
+    theirs = Judged(base.scores.values, base.truth, base.scores.offsets)
+    perfect = np.empty_like(true)
+    for at, name in enumerate(procedures):
+        sign, n = power_sides(as_procedure(name))
+
+        def run(
+            first: int, last: int, n: int = n, best: bool = sign >= 0, out: Array = perfect[at]
+        ) -> None:
+            perfect_proxy.win_rates(ours, theirs, n, best, out=out, span=(first, last))
+
+        share_out(run, side.scores.prompts, ours.scores.size + theirs.scores.size)
+    return true, perfect
+
+
+def _sequence_kls(side: _PolicySamples) -> tuple[Array, Array]:
+    """KL by prompt from the log-ratios that are known, k1 and k3; NaN without any."""
+    if side.log_ratio is None:
+        nothing = np.full(side.scores.prompts, np.nan)
+        return nothing, nothing
+    known = ~np.isnan(side.log_ratio)
+    left = np.concatenate([[0], np.cumsum(known)])[side.scores.offsets]
+    ratios = Groups(side.log_ratio[known], left)
+    return sequence_kl(ratios, "k1"), sequence_kl(ratios, "k3")
