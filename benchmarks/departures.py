@@ -128,12 +128,16 @@ def main() -> None:
     asked = parser.parse_args()
     axes = [[float(x) for x in getattr(asked, name).split(",")] for name in
             ("grades", "base", "prompts")]  # fmt: skip
-    print(f"{'grades':>6} {'base':>5} {'prompts':>7} {'transform':>9}  departs  cannot tell  no law")
+    print(
+        f"{'grades':>6} {'base':>5} {'prompts':>7} {'transform':>9}  departs  cannot tell  no law"
+    )
     for grades, base, prompts in itertools.product(*axes):
         cell = Cell(grades, int(base), int(prompts), uneven=asked.uneven)
         for transform in TRANSFORMS:
             found = counted(cell, transform, asked.seeds, asked.planned)
-            shares = (100 * found[key] / asked.seeds for key in ("departs", "cannot tell", "no law"))
+            shares = (
+                100 * found[key] / asked.seeds for key in ("departs", "cannot tell", "no law")
+            )
             print(
                 f"{grades:6g} {cell.base:5d} {cell.prompts:7d} {transform:>9} "
                 + " ".join(f"{share:7.1f} %" for share in shares)

@@ -52,7 +52,7 @@ def validate(
 ) -> None:
     """Judge trained policies by scores of both: win rates, KL, and what theory expected."""
     from infalign_theory import output as files
-    from infalign_theory.cli import printing
+    from infalign_theory.cli import printing, validation_text
     from infalign_theory.empirical.validation import entry as validation
     from infalign_theory.procedures import names as procedures
 
@@ -70,8 +70,6 @@ def validate(
         files.write_atomically(output, document.encode())
     if report is not None:
         result.report(report, printing.command_line(sys.argv))
-    printing.tell_validation(result)
+    validation_text.tell(result, tables=not json)
     if json:
         sys.stdout.write(document)
-    else:
-        printing.validation_tables(result)

@@ -29,9 +29,7 @@ ENOUGH_BASE = 12  # samples a prompt, for a fit of discrete laws
 Notes = tuple[str, ...]
 
 
-def theory_of(
-    ranks: TiedRanks, law: Law, request: TheoryRequest
-) -> tuple[Theory | None, Notes]:
+def theory_of(ranks: TiedRanks, law: Law, request: TheoryRequest) -> tuple[Theory | None, Notes]:
     """The law expected of a policy, and what to know about how it was found.
 
     Without a transform the exponential of any exponent, the logarithm (Best-of-N distillation)
@@ -93,9 +91,7 @@ def _enough(ranks: TiedRanks, law: Law) -> bool:
     return law == Law.CONTINUOUS or bool(np.median(ranks.base_sizes) >= ENOUGH_BASE)
 
 
-def _attempt(
-    ranks: TiedRanks, law: Law, transform: Transform | None, level: float
-) -> Fit | None:
+def _attempt(ranks: TiedRanks, law: Law, transform: Transform | None, level: float) -> Fit | None:
     try:
         return _fitted(ranks, law, transform, level)
     except InfalignError:

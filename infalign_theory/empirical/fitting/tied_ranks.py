@@ -145,9 +145,7 @@ class TiedRanks:
         base, table = self.base_laws, self.looked_up(eta)
 
         def run(first: int, last: int) -> None:
-            jackknife.outcomes(
-                base, table, sizes, best, order=order, out=out, span=(first, last)
-            )
+            jackknife.outcomes(base, table, sizes, best, order=order, out=out, span=(first, last))
 
         share_out(run, self.prompts, _WORK * self.counts.size)
         return out

@@ -290,13 +290,14 @@ def _win_rates(ranks: Calibration, base: Groups, procedures: Sequence[str]) -> A
     """Win rates by prompt, exact where every comparison has the same winner."""
     found = _rows(estimators.win_rates(ranks.groups, base, p) for p in procedures)
     size, owner = ranks.groups.prompts, ranks.groups.owner
-    last, first = np.zeros(size, dtype=bool), np.zeros(size, dtype=bool)
-    both = (ranks.groups.sizes > 0) & (ranks.base_sizes > 0)
-    not_above, not_below = ranks.below < ranks.trials, ranks.below + ranks.equal > 0
-    last[both] = ~np.bincount(owner, not_above, size).astype(bool)[both]
-    first[both] = ~np.bincount(owner, not_below, size).astype(bool)[both]
-    for where, value in ((last, 1.0), (first, 0.0)):
-        found[:, where] = np.where(np.isnan(found[:, where]), np.nan, value)
+    alike = (
+        (ranks.below == ranks.trials, 1.0),
+        (ranks.below + ranks.equal == 0, 0.0),
+        (ranks.equal == ranks.trials, 0.5),
+    )
+    for same, value in alike:
+        everywhere = np.bincount(owner, ~same, size) == 0
+        found = np.where(everywhere & ~np.isnan(found), value, found)
     return found
 
 

@@ -26,9 +26,7 @@ def survey(
     if dask is not None and dask is not False:
         from infalign_theory.empirical.survey.distributed import survey_on_dask
 
-        return survey_on_dask(
-            source, base, procedures, memory=memory, dask=dask, step=step
-        )
+        return survey_on_dask(source, base, procedures, memory=memory, dask=dask, step=step)
     step("reading")
     with database(memory) as connection:
         source.load(connection)

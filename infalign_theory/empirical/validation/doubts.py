@@ -35,9 +35,12 @@ def cautions(theory: Theory | None, rows: Sequence[WinRate], *, endless: bool) -
 
 
 def least_told(standard: Estimate) -> float:
-    """The KL in nats that the win rate of single samples needs even at its interval's near end."""
+    """The KL in nats that the win rate of single samples needs even at its interval's near end.
+
+    That of the win rate itself where there is no interval: a single prompt is all there is.
+    """
     if standard.ci is None:
-        return 0.0
+        return kl_floor(standard.value)
     low, high = standard.ci
     return 0.0 if low <= 0.5 <= high else kl_floor(low if low > 0.5 else high)
 

@@ -34,8 +34,8 @@ class TrueReward:
     ``gap`` is the reward's win rate minus the true one, prompt by prompt. A truth coarser than the
     reward makes a gap of its own, so ``shortfall`` compares with a perfect proxy: the true win rate
     had the reward ordered a prompt's samples by their truths, minus the true one; what is above 0
-    is reward hacking. ``picked`` is the mean truth of the pick, ``oracle`` that of a pick made by the truth itself
-    (pass@N for Best-of-N and all-N for Worst-of-N where truth is 0 or 1).
+    is reward hacking. ``picked`` is the mean truth of the pick, ``oracle`` that of a pick made by
+    the truth itself (pass@N for Best-of-N and all-N for Worst-of-N where truth is 0 or 1).
     """
 
     win_rate: Estimate
@@ -276,7 +276,9 @@ class Validation:
         """
         name = next(iter(self.policies)) if policy is None else policy
         if name not in self.policies:
-            raise InputError(f"there is no policy {name!r} here; give one of {list(self.policies)}.")
+            raise InputError(
+                f"there is no policy {name!r} here; give one of {list(self.policies)}."
+            )
         return self.policies[name].plot(procedure, ax)
 
     def report(self, path: str | Path, command: str | None = None) -> None:

@@ -32,7 +32,8 @@ def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
     """Least KL in nats of any policy with this win rate, on a continuous base.
 
     The inverse of the optimal frontier, below 1/2 that of losing (Best-of-N of rewards in the
-    opposite order is Worst-of-N); None where no finite KL is enough within float64. For single samples it
+    opposite order is Worst-of-N); None where no finite KL is enough within float64. For single
+    samples it
     is the KL floor.
     """
     if win_rate == 0.5:

@@ -12,6 +12,7 @@ from infalign_theory.procedures import power_sides
 from infalign_theory.procedures.names import as_procedure
 
 _MOST = 5
+_ROUNDING = 1e-9  # of a win rate
 SINGLE = "single samples"
 
 
@@ -151,12 +152,12 @@ def hacking(rows: Sequence[WinRate]) -> tuple[str, bool]:
     low, high = truth.shortfall.ci
     points = f"{100 * abs(truth.shortfall.value):.1f} points"
     perfect = f"{percent(truth.win_rate.value + truth.shortfall.value)} that a perfect proxy"
-    if low > 0.0:
+    if low > _ROUNDING:
         return (
             f"{text}, {points} less than the {perfect} of the same truth would have "
             f"({percent(row.estimate)} by the reward): the reward is being hacked.",
             True,
         )
-    if high < 0.0:
+    if high < -_ROUNDING:
         return f"{text}, {points} more than the {perfect} would have.", False
     return f"{text}; no gap to a perfect proxy of the same truth can be told.", False
