@@ -129,12 +129,15 @@ def style_of(name: str) -> Style:
     >>> style_of("power:7") == style_of("power:7")
     True
     """
-    head = name.partition("@")[0]
-    if head in STYLE:
-        return STYLE[head]
+    if name in STYLE:
+        return STYLE[name]
+    head, _, target = name.partition("@")
     kind, _, number = name.partition(":")
     pick = zlib.crc32(name.encode())  # unlike hash(), the same in every process
     line, marker = _LINES[pick // 7 % len(_LINES)], _MARKERS[pick // 31 % len(_MARKERS)]
+    if head == OPTIMAL:
+        color = _FALLBACK[pick % len(_FALLBACK)]
+        return Style(f"optimum for {target}", color, line, marker, filled=False, order=8)
     if kind == "exp":
         sign = "-" if number.startswith("-") else ""
         color = (SKY if pick % 2 else BLUE) if sign else (ORANGE if pick % 2 else VERMILLION)

@@ -227,7 +227,7 @@ def fit_discrete(
             f"{used} prompts have aligned samples and at least {jackknife.LEAST} base samples; a "
             "fit with standard errors by prompt needs at least 2."
         )
-    few = ranks.spread_over(_ENOUGH)
+    few = ranks.spread_over(ranks.usable, _ENOUGH)
     if transform is None:
         free = FreeExponential(few.table[1])
         starts = [(_strength(few, FixedTransform(free.phi(t))), t) for t in _STARTS]

@@ -42,7 +42,7 @@ def theory_of(ranks: TiedRanks, law: Law, request: TheoryRequest) -> tuple[Theor
     if request.planned and request.transform is not None:
         fit, notes = _planned(ranks, law, request, request.transform)
         return _theory(ranks, law, request, fit, determined=True), notes
-    few = ranks.spread_over(_ENOUGH)
+    few = ranks.spread_over(np.ones(ranks.prompts, dtype=bool), _ENOUGH)
     choice = _Choice(request.transform, None, determined=True)
     if request.transform is None:
         choice = _family(few, law, request.level)

@@ -81,13 +81,14 @@ class TiedRanks:
         ]
         return TiedRanks(self.counts[held], cuts[0], self.below[kept], self.equal[kept], cuts[1])
 
-    def spread_over(self, most: int) -> TiedRanks:
-        """At most so many of the usable prompts, evenly selected."""
-        chosen = np.flatnonzero(self.usable)
-        if chosen.size <= most:
+    def spread_over(self, among: BoolArray, most: int) -> TiedRanks:
+        """At most so many of some prompts, evenly selected."""
+        chosen = np.flatnonzero(among)
+        if chosen.size == self.prompts <= most:
             return self
         kept = np.zeros(self.prompts, dtype=bool)
-        kept[chosen[np.linspace(0, chosen.size - 1, most).astype(int)]] = True
+        places = np.linspace(0, chosen.size - 1, min(chosen.size, most)).astype(int)
+        kept[chosen[places]] = True
         return self.only(kept)
 
     @cached_property
