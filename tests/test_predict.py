@@ -15,7 +15,7 @@ from scipy import stats
 import infalign_theory as it
 from infalign_theory.empirical.prediction.entry import interval
 from infalign_theory.empirical.scores.reading import read_scores
-from infalign_theory.empirical.statistics.prompt_laws import PromptLaws, PromptOptima
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.errors import InfalignError
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -53,7 +53,7 @@ def only(frame, **options):
 # --------------------------------------------------------------- prompt by prompt, the same engine
 def test_every_prompt_has_its_empirical_law():
     frame = scores_of()
-    laws = PromptLaws.of(read_scores(frame))
+    laws = PromptBases.of(read_scores(frame).rewards)
     expected = bases(frame)
     assert laws.prompts == len(expected)
     for i, base in enumerate(expected):
@@ -298,7 +298,7 @@ def test_simulated_contests_agree(kind, n):
 
 # ------------------------------------------------------------------------------------- real data
 def real(path, **columns):
-    return PromptLaws.of(read_scores(path, **columns))
+    return PromptBases.of(read_scores(path, **columns).rewards)
 
 
 @needs_judge

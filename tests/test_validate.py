@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 import infalign_theory as it
-from infalign_theory import InputError, validate
+from infalign_theory import validate
 from infalign_theory.cli import app as cli
+from infalign_theory.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -214,3 +214,12 @@ def unit_scale(transform: Transform, u: Any) -> Any:
             "be scaled to run from 0 to 1; draw one that is finite and different at the ends."
         )
     return (transform(u) - low) / (high - low)
+
+
+def plot_frontiers(curves: Sequence[Frontier], ax: Axes | None = None, **style: Any) -> Axes:
+    """Draw several frontiers with a legend; see :func:`plot_frontier`."""
+    ax = current_axes(ax)
+    for curve in curves:
+        plot_frontier(curve, ax, **style)
+    ax.legend()
+    return ax

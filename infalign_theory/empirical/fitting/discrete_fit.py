@@ -21,7 +21,7 @@ from infalign_theory.empirical.fitting.laws import Expectation, Goodness, RankSh
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.fitting.tilt_fit import exponential_k, known
 from infalign_theory.empirical.statistics.calibration import rank_covers
-from infalign_theory.empirical.statistics.prompt_laws import tilted
+from infalign_theory.empirical.statistics.prompt_bases import tilted
 from infalign_theory.empirical.statistics.uncertainty import (
     Bounds,
     Estimate,

@@ -10,7 +10,7 @@ import numpy as np
 
 from infalign_theory.empirical.scores.groups import Groups, share_out
 from infalign_theory.empirical.statistics.calibration import Calibration
-from infalign_theory.empirical.statistics.prompt_laws import PromptLaws
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.kernels import jackknife
 from infalign_theory.kernels.jackknife import BaseLaws, Places, Table
@@ -157,10 +157,10 @@ class TiedRanks:
         held = Groups(np.zeros(self.below.size), self.offsets)
         return Calibration(self.below, self.equal, held, self.base_sizes)
 
-    def empirical_laws(self) -> PromptLaws:
+    def empirical_laws(self) -> PromptBases:
         """The empirical laws of the base on the usable prompts."""
         each = np.diff(self.atoms)
         kept = np.repeat(self.usable, each)
         mass = (self.counts / np.repeat(self.base_sizes, each))[kept]
-        ends = np.concatenate([[0], np.cumsum(each[self.usable])]).astype(np.intp)
-        return PromptLaws(mass, ends)
+        ends = np.concatenate([[0], np.cumsum(each[self.usable])])
+        return PromptBases(Groups(mass, ends))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infalign_theory.empirical.scores.reading import read_scores
-from infalign_theory.empirical.statistics.prompt_laws import (
-    PromptLaws,
+from infalign_theory.empirical.statistics.prompt_bases import (
+    PromptBases,
     PromptOptima,
     PromptTilt,
     tilted,
@@ -148,7 +148,7 @@ def predict(
         for t in _several(transform, (Transform, str), "transform")
     ]
     table = read_scores(scores, prompt=prompt, reward=reward, policy=policy, base=base)
-    laws = PromptLaws.of(table)
+    laws = PromptBases.of(table.rewards)
     rows = []
     for ours in procedures:
         optima = PromptOptima(laws, ours)
@@ -164,8 +164,8 @@ def predict(
                 tilt = solve(family, kl) if beta is None else family.at(1.0 / beta, None)
                 rows.append(_trained_row(chosen.name, optima, tilt, best))
     return Prediction(
-        tuple(rows), int(table.rewards.size), _tie_fraction(laws, table.offsets),
-        _few_samples(procedures, np.diff(table.offsets)),
+        tuple(rows), int(table.rewards.values.size), _tie_fraction(laws, table.rewards.offsets),
+        _few_samples(procedures, np.diff(table.rewards.offsets)),
     )  # fmt: skip
 
 
@@ -196,27 +196,27 @@ def _trained(trained: PromptOptima, beta: float | None, kl: float) -> PromptTilt
     """The prompts' optima for another procedure, as the policies of a training run."""
     spent = trained.win_rates_at_kl(kl)[0] if beta is None else beta
     k = 1.0 / spent if np.isfinite(spent) else 0.0
-    ratio = trained.at(k) if k > 0.0 else np.zeros(trained.laws.mass.size)
-    return PromptTilt(trained.laws, k, ratio)
+    ratio = trained.at(k) if k > 0.0 else np.zeros(trained.bases.mass.size)
+    return PromptTilt(trained.bases, k, ratio)
 
 
 def _trained_row(
     name: str, optima: PromptOptima, tilt: PromptTilt, best: tuple[float, float] | None
 ) -> PredictedRow:
-    won = optima.laws.win_rates(tilt.log_ratio, optima.procedure)
+    won = optima.bases.win_rates(tilt.log_ratio, optima.procedure)
     mean = float(np.mean(won))
     top = (best or optima.win_rates_at_kl(tilt.kl, saturated=True))[1]
     beta = 1.0 / tilt.k if tilt.k > 0.0 else float("inf")
     return PredictedRow(
         name, optima.procedure.name, beta, tilt.kl, mean, interval(won), top,
-        top - mean, optima.laws.prompts,
+        top - mean, optima.bases.prompts,
     )  # fmt: skip
 
 
 def _optimal_row(
     optima: PromptOptima, beta: float | None, kl: float, best: tuple[float, float] | None
 ) -> PredictedRow:
-    laws = optima.laws
+    laws = optima.bases
     spent = beta if best is None else best[0]
     ratio = optima.at(1.0 / spent) if spent and np.isfinite(spent) else np.zeros(laws.mass.size)
     won = laws.win_rates(ratio, optima.procedure)
@@ -241,7 +241,7 @@ def interval(values: Array, level: float = 0.95) -> tuple[float, float] | None:
     return max(mean - reach, 0.0), min(mean + reach, 1.0)
 
 
-def _tie_fraction(laws: PromptLaws, offsets: IntArray) -> float:
+def _tie_fraction(laws: PromptBases, offsets: IntArray) -> float:
     """Chance that two different samples of a prompt have equal scores; 0 for single samples."""
     samples = np.diff(offsets).astype(np.float64)
     same = laws.sums((laws.mass * laws.spread_out(samples)) ** 2) - samples

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infalign_theory.empirical.scores.sources import Source, some
+from infalign_theory.empirical.scores.database import first_names
+from infalign_theory.empirical.scores.reading import DEFAULT_BASE
+from infalign_theory.empirical.scores.sources import Source
 from infalign_theory.errors import InputError
 
 SHARE_ROWS = 1 << 23  # of scores that are measured at a time
-DEFAULT_BASE = "base"
 _MOST_POLICIES = 100
 
 
@@ -39,11 +40,11 @@ def name_policies(source: Source, base: str | None, policies: list[str]) -> tupl
     chosen = DEFAULT_BASE if base is None and DEFAULT_BASE in policies else base
     if chosen is None:
         raise InputError(
-            f"which policy is the base? {where} {some(policies)}; name one of them with "
+            f"which policy is the base? {where} {first_names(policies)}; name one of them with "
             "base= (--base)."
         )
     if chosen not in policies:
-        raise InputError(f"there is no policy {chosen!r}: {where} {some(policies)}.")
+        raise InputError(f"there is no policy {chosen!r}: {where} {first_names(policies)}.")
     others = [name for name in policies if name != chosen]
     if not others:
         raise InputError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from infalign_theory.empirical.scores.sources import Source, database
+from infalign_theory.empirical.scores.database import database
+from infalign_theory.empirical.scores.sources import Source
 from infalign_theory.empirical.survey.measurements import Measurements, measure, united
 from infalign_theory.empirical.survey.questions import SHARE_ROWS, Question, name_policies
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infalign_theory.empirical.fitting.laws import Law
+from infalign_theory.empirical.scores.database import check_memory
 from infalign_theory.empirical.scores.findings import Finding
-from infalign_theory.empirical.scores.sources import Source, check_memory
+from infalign_theory.empirical.scores.sources import ScoresLike, Source
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
 from infalign_theory.empirical.survey.surveys import survey
 from infalign_theory.empirical.validation.judging import Judge
@@ -32,7 +33,7 @@ FREQUENT_TIES = 0.02
 
 
 def validate(
-    scores: Any,
+    scores: ScoresLike,
     *,
     procedure: Procedure | str | Sequence[Procedure | str] = STANDARD,
     transform: Transform | str | None = None,
