@@ -54,12 +54,13 @@ def validate(
     from infalign_theory import output as files
     from infalign_theory.cli import printing, validation_text
     from infalign_theory.empirical.validation import entry as validation
+    from infalign_theory.empirical.validation.request import STANDARD
     from infalign_theory.procedures import names as procedures
 
     files.check_targets(report, output)
     with printing.steps() as step:
         result = validation.validate(
-            scores, procedure=procedures.several(procedure or [validation.STANDARD]),
+            scores, procedure=procedures.several(procedure or [STANDARD]),
             transform=transform, kl=kl, beta=beta, prompt=prompt, reward=reward, policy=policy,
             base=base, truth=truth, log_ratio=log_ratio, sample=sample, strict=strict, law=law,
             level=level, bootstrap=bootstrap, seed=seed, memory=memory,

@@ -46,9 +46,11 @@ def survey_on_dask(
         from dask.distributed import as_completed
 
         versions = _versions()
-        seen = client.gather(client.map(_inspect, [source.only(part) for part in source.parts],
-                                        memory=memory, versions=versions, retries=_RETRIES,
-                                        pure=False))  # fmt: skip
+        inspected = client.map(
+            _inspect, [source.only(part) for part in source.parts],
+            memory=memory, versions=versions, retries=_RETRIES, pure=False,
+        )  # fmt: skip
+        seen = client.gather(inspected)  # type: ignore[no-untyped-call]
         names = sorted({name for _, found in seen for name in found})
         question = Question(source, name_policies(source, base, names), procedures, memory)
         workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
@@ -60,7 +62,8 @@ def survey_on_dask(
         finished = as_completed(futures)  # type: ignore[no-untyped-call]
         for done, _ in enumerate(finished):
             step(f"measuring, {done + 1} of {shares} parts done")
-        return question, united(client.gather(futures))
+        measured = client.gather(futures)  # type: ignore[no-untyped-call]
+        return question, united(measured)
 
 
 def _inspect(source: Source, memory: str, versions: dict[str, str]) -> tuple[int, list[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def united(shares: Sequence[Measurements]) -> Measurements:
 
 def _joined(parts: Sequence[Numbers]) -> Numbers:
     """Records whose arrays are joined along prompts, field by field."""
-    joined = {}
+    joined: dict[str, Any] = {}  # a field holds an array, or a record of arrays
     for field in fields(parts[0]):
         values = [getattr(part, field.name) for part in parts]
         one = isinstance(values[0], np.ndarray)

@@ -10,6 +10,7 @@ from infalign_theory.empirical.statistics.kl import kl_floor
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.survey.measurements import Measurements
 from infalign_theory.empirical.validation.results import WinRate
+from infalign_theory.empirical.validation.words import procedure_words
 
 _MANY = 0.01  # of a policy's rows
 
@@ -23,8 +24,9 @@ def cautions(theory: Theory | None, rows: Sequence[WinRate], *, endless: bool) -
             f"{theory.base_samples} base samples a prompt and many ties: {what} predictions may "
             f"be off by more than their errors; {ENOUGH_BASE} or more are needed"
         )
-    agreed = [row.procedure for row in rows if row.stderr is not None and row.stderr < 1e-12]
-    if agreed:
+    same = [row for row in rows if row.stderr is not None and row.stderr < 1e-12]
+    if same:
+        agreed = dict.fromkeys(procedure_words(row.procedure) for row in same)
         out.append(
             f"every prompt agrees under {', '.join(agreed)}: the interval has no width and says "
             "nothing of rarer outcomes"

@@ -8,12 +8,10 @@ from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.validation.agreement import Agreement
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
 from infalign_theory.empirical.validation.spending import KLSource
-from infalign_theory.procedures import power_sides
-from infalign_theory.procedures.names import as_procedure
+from infalign_theory.empirical.validation.words import percent, procedure_words
 
 _MOST = 5
 _ROUNDING = 1e-9  # of a win rate
-SINGLE = "single samples"
 
 
 def verdict(
@@ -28,19 +26,6 @@ def verdict(
         _cost(result),
     ]
     return tuple(sentence for sentence in sentences if sentence)
-
-
-def procedure_words(name: str) -> str:
-    """A procedure as prose has it; with N = 1 all are single samples."""
-    sign, n = power_sides(as_procedure(name))
-    if n == 1:
-        return SINGLE
-    return f"Best-of-{n}" if sign > 0 else f"Worst-of-{n}"
-
-
-def percent(value: float) -> str:
-    """A share of one in percent with one decimal."""
-    return f"{100 * value:.1f} %"
 
 
 def _listed(texts: Sequence[str]) -> str:
