@@ -253,7 +253,10 @@ def planned_discrete(
     nothing = np.zeros((int(np.count_nonzero(ranks.usable)), 1))
 
     def at(k: float) -> DiscreteFit:
-        return DiscreteFit(ranks, transform, family, np.array([k * size]), nothing, size, level)
+        return DiscreteFit(
+            ranks, transform, family,
+            theta=np.array([k * size]), influence=nothing, scale=size, level=level,
+        )  # fmt: skip
 
     if beta is not None:
         return at(1.0 / beta), None
@@ -345,7 +348,8 @@ def _solved(
     value = float(here[:, 0].mean())
     optimism = float(np.trace(inverse @ np.atleast_2d(np.cov(here[:, 1:].T)))) / len(here)
     return DiscreteFit(
-        ranks, transform, family, theta, influence, scale, level,
+        ranks, transform, family,
+        theta=theta, influence=influence, scale=scale, level=level,
         log_likelihood=value, criterion=value - optimism,
     )  # fmt: skip
 

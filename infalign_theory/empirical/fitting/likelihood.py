@@ -62,6 +62,7 @@ class Counts:
 
     @classmethod
     def of(cls, calibration: Calibration) -> Counts:
+        """Counts of calibrated samples; refuses fewer than two usable prompts."""
         sizes, trials = calibration.groups.sizes, calibration.base_sizes
         used = (sizes > 0) & (trials > 0)
         if np.count_nonzero(used) < 2:
@@ -83,7 +84,7 @@ class Counts:
         start = full_first[block_of][owner] + calibration.below[kept]
         stop = start + calibration.equal[kept] + 1
         size = sizes[used].astype(np.float64)
-        return cls(owner, start, stop, size, tuple(blocks), block_of, used)
+        return cls(owner, start, stop, size, blocks=tuple(blocks), block_of=block_of, used=used)
 
     @property
     def prompts(self) -> int:
@@ -150,6 +151,7 @@ class Likelihood:
 
     @classmethod
     def of(cls, counts: Counts, correct: bool) -> Likelihood:
+        """The likelihood of counts, with or without the correction for a finite K."""
         grid = _grid_for(int(counts.trials.max()))
         s = grid.points.s.ravel()
         log_weight = grid.log_jacobian + np.log(grid.half[:, None] * panels.WEIGHTS)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import unit_interval
 from infalign_theory.empirical.fitting.families import (
@@ -101,7 +101,7 @@ class TiltFit:
             influence[used, i] = self.influence(procedure)
         return Expectation(np.where(used[:, None], rates, np.nan), influence, 0.0 * rates)
 
-    def density(self, u: Any) -> Array:
+    def density(self, u: ArrayLike) -> Array:
         """f(u) of the fitted law at u in [0, 1], shape (n,)."""
         at, nodes = np.atleast_1d(unit_interval(u, "u")), self._solution.likelihood.grid.points
         every = [np.concatenate([a.ravel(), b]) for a, b in ((nodes.u, at), (nodes.v, 1.0 - at))]

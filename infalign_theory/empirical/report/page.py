@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -258,6 +257,6 @@ def _procedure(name: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> object:
     """What every expression of the template goes through; markup is the template's own."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

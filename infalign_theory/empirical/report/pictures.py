@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import figure as mpl_figure
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from infalign_theory.comparison.frontiers import OPTIMAL, frontier
@@ -245,12 +246,14 @@ def _run(ax: Axes, policy: PolicyValidation, row: WinRate) -> None:
         ax.errorbar((low + high) / 2, row.estimate, xerr=(high - low) / 2, **_BAR)
 
 
-def _bars(ax: Axes, places: Sequence[float], intervals: Sequence[Interval], **style: Any) -> None:
+def _bars(
+    ax: Axes, places: Sequence[float], intervals: Sequence[Interval], color: str = BLACK
+) -> None:
     """Vertical bars over intervals, which need not hold the estimate: a bootstrap's may not."""
     for x, interval in zip(places, intervals, strict=True):
         if interval is not None:
             low, high = interval
-            ax.errorbar(x, (low + high) / 2, yerr=(high - low) / 2, **(_BAR | style))
+            ax.errorbar(x, (low + high) / 2, yerr=(high - low) / 2, **(_BAR | {"ecolor": color}))
 
 
 def _points(
@@ -279,7 +282,7 @@ def _points(
             "zorder": 11,
         } | style
         ax.plot(places, values, label=f"{label}, {words}", **look)
-        _bars(ax, places, intervals, ecolor=style["color"])
+        _bars(ax, places, intervals, style["color"])
 
 
 def _finish_sizes(ax: Axes, rows: Sequence[WinRate]) -> None:
@@ -357,7 +360,7 @@ def _style() -> Iterator[None]:
 
 def _axes(title: str = "") -> Axes:
     height = 0.735 if title else 0.8
-    ax = mpl_figure.Figure(figsize=_SIZE).add_axes((0.145, 0.165, 0.825, height))
+    ax = Figure(figsize=_SIZE).add_axes((0.145, 0.165, 0.825, height))
     ax.set_title(title)
     return ax
 
@@ -371,18 +374,18 @@ def _plate(panels: Sequence[tuple[Axes, str]]) -> Plate:
             ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-        pictures.append(_picture(ax.get_figure(), text))
+        pictures.append(_picture(ax.get_figure(root=True), text))
     return Plate(tuple(pictures), tuple(_key(handle, label) for label, handle in handles.items()))
 
 
-def _key(handle: Any, label: str) -> Picture:
+def _key(handle: Artist, label: str) -> Picture:
     """The sample of a line, marker or patch that a legend would show."""
-    figure = mpl_figure.Figure(figsize=(0.5, 0.24))
+    figure = Figure(figsize=(0.5, 0.24))
     figure.legend([handle], [""], loc="center", borderpad=0.0, handletextpad=0.0, handlelength=3.4)
     return _picture(figure, label)
 
 
-def _picture(figure: Any, text: str) -> Picture:
+def _picture(figure: Figure, text: str) -> Picture:
     code = base64.b64encode(image(figure, "svg")).decode()
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Picture(f"data:image/svg+xml;base64,{code}", text, width, height)

@@ -48,8 +48,12 @@ def agreement(rows: Sequence[WinRate], theory: Theory) -> Agreement:
     if untold is not None:
         return Agreement((), False, untold, bool(tested))
     # several procedures are looked at, and the largest z counts
-    departing = tuple(row for row in tested if abs(row.z or 0.0) > _limit(row, len(tested)))
-    rejected = theory.goodness is not None and theory.goodness.p_value < _DOUBTFUL
+    # where only a few laws were tried the right one may lie between them
+    strict = 1 if theory.determined else 2
+    departing = tuple(
+        row for row in tested if abs(row.z or 0.0) > strict * _limit(row, len(tested))
+    )
+    rejected = theory.goodness is not None and theory.goodness.p_value < _DOUBTFUL**strict
     return Agreement(departing, rejected, None, bool(tested) or theory.goodness is not None)
 
 

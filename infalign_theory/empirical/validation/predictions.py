@@ -11,8 +11,9 @@ from infalign_theory.empirical.statistics.uncertainty import student_interval
 from infalign_theory.typing import Array
 
 # a fit can match an estimate by construction; what is left is then measured in this part of the
-# estimate's own error
-_LEAST_ERROR = 0.1
+# estimate's own error. With few grades all win rates are nearly one number, which the fit matches:
+# what is left is of second order, and larger than influence functions say
+_LEAST_ERROR = {Law.CONTINUOUS: 0.1, Law.DISCRETE: 0.3}
 # of the largest error the law allows: well below the real one, which is half of it or more
 _LEAST_SHARE = 0.3
 
@@ -57,5 +58,5 @@ def predicted(rates: Array, theory: Theory, at: int, blocks: float, level: float
     own = float(np.std(rates[both], ddof=1) / np.sqrt(count))
     own = max(own, _LEAST_SHARE * np.sqrt(mean * (1.0 - mean) / (blocks * count)))
     known = theory.law == Law.CONTINUOUS and not theory.fitted
-    spread = float(np.hypot(max(spread, own if known else _LEAST_ERROR * own), doubt))
+    spread = float(np.hypot(max(spread, own if known else _LEAST_ERROR[theory.law] * own), doubt))
     return Prediction(mean, interval, gap / spread if spread > 0.0 else None)
