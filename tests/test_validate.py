@@ -1129,7 +1129,7 @@ BAD_FILES = {
     "no common.csv": GOOD.replace(b"a,tuned", b"b,tuned"),
     "mixed.csv": GOOD + b"a,tuned,true\n", "no reward.csv": GOOD.replace(b"3", b"n/a"),
     "no reward at all.csv": b"prompt,policy,reward\na,base,\na,tuned,\n",
-    "type.txt": GOOD, "type.json": LINES, "case.csv": b"prompt,policy,reward,Reward\na,base,1,2\n",
+    "type.txt": GOOD, "type.xml": LINES, "case.csv": b"prompt,policy,reward,Reward\na,base,1,2\n",
 }  # fmt: skip
 
 

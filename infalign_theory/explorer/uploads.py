@@ -38,7 +38,7 @@ def masses_of_upload(filename: str, content: bytes) -> str:
         path = Path(folder, f"scores{suffix}")
         path.write_bytes(content)
         scores = read_scores(path)
-    merged = np.unique(scores.rewards, return_counts=True)[1]
+    merged = np.unique(scores.rewards.values, return_counts=True)[1]
     if merged.size > _MOST_ATOMS:
         return "continuous"
     return ", ".join(f"{mass:.12g}" for mass in merged / merged.sum())

@@ -13,7 +13,7 @@ from infalign_theory.quadrature.refinement import refine
 from infalign_theory.typing import BoolArray
 
 
-def _gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
+def certified_gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
     """The certificate J* - J <= beta KL(policy || response) of a concave problem, else None."""
     if ours.curvature <= 0:
         return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import cached_property
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from infalign_theory.training.uniformity import Uniformity
 from infalign_theory.typing import Array, BoolArray
 
 if TYPE_CHECKING:
-    pass
+    from infalign_theory.training.reward_functions import RewardFunction
+    from infalign_theory.transforms.core import Transform
 
 METHODS = ("auto", "ranks", "pooled")
 TAILS = ("upper", "lower")
@@ -224,6 +226,69 @@ class Calibrator:
         for name in ("_scores", "_law", "_pooled", "uniformity"):
             self.__dict__.pop(name, None)
         return self
+
+    def without_bias(self, prompts: Sequence[str], calibrated: Array) -> Array:
+        """Calibrated rewards whose *mean* is right, for reports: the places of ranks pull inwards.
+
+        Given u, ranks among K fresh samples have the mean (K u + 1/2)/(K + 1).
+        """
+        if self._law.anchor is not None:
+            return calibrated
+        owner = self._samples.find(prompts)
+        size = np.where(owner >= 0, self._samples.sizes[owner], self.samples)
+        return np.asarray((calibrated * (size + 1.0) - 0.5) / size)
+
+    def reward_function(
+        self,
+        score: Callable[..., Any],
+        transform: Transform | str,
+        *,
+        key: str | None = None,
+        unseen: str = "error",
+        slow: float = 60.0,
+    ) -> RewardFunction:
+        """A reward function for TRL: score, calibrate, transform, map to [0, 1].
+
+        Parameters
+        ----------
+        score : callable
+            (prompts, completions, ...) -> a score a completion, on the scale of the base samples.
+            It receives prompts and completions as the trainer gives them (text or chat messages)
+            and the further columns of the dataset that it takes; it may be a coroutine function.
+        transform : Transform or str
+            Bounded ones are mapped to [0, 1]; log and logit are given as they are.
+        key : str, optional
+            Column of the dataset that names the prompts of the calibration; by default the prompt
+            itself, or the last user message of a chat.
+        unseen : {"error", "pooled"}, optional
+            As of :meth:`calibrate`.
+        slow : float, optional
+            Seconds a batch from which the scorer's time is logged as a warning.
+
+        Returns
+        -------
+        RewardFunction
+            (prompts, completions, **columns) -> list of float. A scorer that fails, or returns
+            NaN, None or the wrong number of scores, stops the run with an InputError.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> base = pd.DataFrame({"prompt": ["a"] * 4, "reward": [1.0, 2.0, 3.0, 4.0]})
+        >>> cal = Calibrator.fit(base, method="ranks")
+        >>> length = lambda prompts, completions: map(len, completions)
+        >>> reward = cal.reward_function(length, transform="identity")
+        >>> reward(prompts=["a", "a"], completions=["xx", "xxxxxx"])
+        [0.4, 0.9]
+        """
+        from infalign_theory.training.reward_functions import AsyncRewardFunction, RewardFunction
+        from infalign_theory.transforms.names import as_transform
+
+        _one_of(unseen, UNSEEN, "unseen")
+        call = getattr(score, "__call__", None)  # noqa: B004 - an object's own coroutine
+        awaits = iscoroutinefunction(score) or iscoroutinefunction(call)
+        kind = AsyncRewardFunction if awaits else RewardFunction
+        return kind(self, score, as_transform(transform), key=key, unseen=unseen, slow=slow)
 
     # ------------------------------------------------------------------ files
     def save(self, path: str | Path) -> None:

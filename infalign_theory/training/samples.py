@@ -30,7 +30,7 @@ class BaseSamples:
     def read(cls, scores: Any, prompt: str, reward: str) -> BaseSamples:
         """From files or tables; every source that predictions read."""
         found = read_scores(scores, prompt=prompt, reward=reward)
-        return cls(found.prompts, found.rewards, found.offsets)
+        return cls(found.prompts, found.rewards.values, found.rewards.offsets)
 
     @classmethod
     def collect(cls, prompts: Sequence[str], rewards: Any) -> BaseSamples:

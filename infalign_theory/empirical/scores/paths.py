@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -48,6 +49,14 @@ _KINDS = {
 }  # fmt: skip
 
 
+class TemporaryFolder:
+    """A folder that is removed when nobody needs it any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="infalign-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 @dataclass(frozen=True)
 class ScoreFile:
     """One file of scores: where it is, how it is written, and what it is called.
@@ -61,9 +70,7 @@ class ScoreFile:
     name: str
     zipped: bool = False
     in_folder: bool = False
-    temporary: tempfile.TemporaryDirectory[str] | None = field(
-        default=None, compare=False, repr=False
-    )
+    temporary: TemporaryFolder | None = field(default=None, compare=False, repr=False)
 
     @property
     def shown(self) -> str:
@@ -116,8 +123,8 @@ def _checked(file: Path, home: str | None) -> ScoreFile:
 
 def _standard_input() -> ScoreFile:
     """A copy of standard input, which can be read once only; its kind is seen from its bytes."""
-    folder = tempfile.TemporaryDirectory(prefix="infalign-")
-    path = Path(folder.name) / "standard-input"
+    folder = TemporaryFolder()
+    path = folder.path / "standard-input"
     with path.open("wb") as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
     with path.open("rb") as copied:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from infalign_theory.errors import InputError
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
+    from narwhals.typing import IntoDataFrame
 
 
 class ArrowTable(Protocol):
@@ -108,12 +109,12 @@ def refuse_complex(table: object, wanted: Mapping[str, str]) -> None:
             raise InputError(f"column {name!r} holds complex numbers; give real numbers.")
 
 
-def _as_pandas(table: Any) -> pd.DataFrame:
+def _as_pandas(table: object) -> pd.DataFrame:
     """Any eager table that narwhals knows, column by column."""
     import narwhals as nw
     import pandas as pd
 
-    frame = nw.from_native(table, eager_only=True)
+    frame = nw.from_native(cast("IntoDataFrame", table), eager_only=True)
     arrays = {name: frame.get_column(name).to_numpy() for name in frame.columns}
     # text as objects: pandas' own text type is news to older databases
     return pd.DataFrame({name: pd.Series(x, dtype=x.dtype) for name, x in arrays.items()})

@@ -81,12 +81,22 @@ class PromptBases:
         at = self._upper_edge
         return np.where(below[at] <= 0.5, below[at] - below[at - 1], above[at - 1] - above[at])
 
-    def win_rates(self, log_ratio: Array, procedure: Procedure) -> Array:
-        """Win rate of each prompt's policy against its base, both under the procedure."""
+    def picked(self, log_ratio: Array, procedure: Procedure) -> Array:
+        """Mass that a procedure gives each atom under the prompts' policies."""
+        edges = segments.running_masses(self.mass * np.exp(log_ratio), self.offsets)
+        below, above = procedure.cdf(*edges)
+        at = self._upper_edge
+        return np.where(below[at] <= 0.5, below[at] - below[at - 1], above[at - 1] - above[at])
+
+    def win_rates(
+        self, log_ratio: Array, procedure: Procedure, against: Procedure | None = None
+    ) -> Array:
+        """Win rate of each prompt's policy against its base, both after inference."""
         edges = segments.running_masses(self.mass * np.exp(log_ratio), self.offsets)
         _, lost = procedure.cdf(*edges)
         at = self._upper_edge
-        return self.sums(self.increments(procedure) * (lost[at] + lost[at - 1]) / 2)
+        theirs = self.increments(procedure if against is None else against)
+        return self.sums(theirs * (lost[at] + lost[at - 1]) / 2)
 
     def kls(self, log_ratio: Array) -> Array:
         """KL of each prompt's policy, in nats."""
@@ -155,12 +165,18 @@ class PromptOptima:
 
     bases: PromptBases
     procedure: Procedure
+    against: Procedure | None = None
+
+    @property
+    def versus(self) -> Procedure:
+        """The base's procedure: the policies' own unless another is named."""
+        return self.procedure if self.against is None else self.against
 
     @cached_property
     def _problem(self) -> tuple[Array, Array, Array, IntArray]:
         """Masses, b and half sums of neighbouring b from the top atom down, and offsets."""
         bases = self.bases
-        p, b = bases.mass[::-1], bases.increments(self.procedure)[::-1]
+        p, b = bases.mass[::-1], bases.increments(self.versus)[::-1]
         half_b = np.append((b[:-1] + b[1:]) / 2, 0.0)
         offsets = bases.offsets[-1] - bases.offsets[::-1]
         return p.copy(), b.copy(), half_b, offsets.astype(np.intp)
@@ -179,7 +195,7 @@ class PromptOptima:
         offsets = self.bases.offsets
         ratio = np.full(self.bases.mass.size, -np.inf)
         ratio[offsets[1:] - 1] = -np.log(self.bases.mass[offsets[1:] - 1])
-        return float(np.mean(self.bases.win_rates(ratio, self.procedure)))
+        return float(np.mean(self.bases.win_rates(ratio, self.procedure, self.against)))
 
     def win_rates_at_kl(self, kl: float, saturated: bool = False) -> tuple[float, float]:
         """(beta, W): the largest mean win rate that any policies reach at a mean KL.
@@ -190,7 +206,8 @@ class PromptOptima:
         ``saturated`` is given that policy.
         """
         if kl == 0.0:
-            return np.inf, 0.5
+            flat = np.zeros(self.bases.mass.size)
+            return np.inf, float(np.mean(self.bases.win_rates(flat, self.procedure, self.against)))
         top = self.bases.mass[self.bases.offsets[1:] - 1]
         limit = abs(float(np.mean(np.log(top))))
         if kl >= limit * (1.0 - 1e-12):
@@ -222,6 +239,6 @@ class PromptOptima:
         log_k = float(brentq(excess, low, high, xtol=1e-13, rtol=1e-14))
         ratio = self.at(float(np.exp(log_k)))
         beta = float(np.exp(-log_k))
-        won = float(np.mean(self.bases.win_rates(ratio, self.procedure)))
+        won = float(np.mean(self.bases.win_rates(ratio, self.procedure, self.against)))
         # either side of a jump gives the same value
         return beta, won + beta * (kl - float(np.mean(self.bases.kls(ratio))))
