@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 import infalign_theory as it
 from infalign_theory.empirical.fitting import likelihood

@@ -93,7 +93,8 @@ class DiscreteFit:
     @cached_property
     def kl(self) -> Estimate:
         """Mean KL of the prompts' tilts, never below 0 however few the samples."""
-        each = sum(self.outcomes(()))[self.ranks.usable, 0]
+        local, influence = self.outcomes(())
+        each = (local + influence)[self.ranks.usable, 0]
         spent = mean_over_prompts(each, level=self.level, bounds=(0.0, np.inf))
         return replace(spent, value=max(spent.value, 0.0))  # a correction may overshoot
 

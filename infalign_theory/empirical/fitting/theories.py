@@ -40,8 +40,8 @@ def theory_of(ranks: TiedRanks, law: Law, request: TheoryRequest) -> tuple[Theor
     if law == Law.DISCRETE and not ranks.usable.any():
         return None, (f"no prompt has {LEAST} base samples: no discrete law can be known",)
     if request.planned and request.transform is not None:
-        fit, notes = _planned(ranks, law, request, request.transform)
-        return _theory(ranks, law, request, fit, determined=True), notes
+        planned, notes = _planned(ranks, law, request, request.transform)
+        return _theory(ranks, law, request, planned, determined=True), notes
     few = ranks.spread_over(np.ones(ranks.prompts, dtype=bool), _ENOUGH)
     choice = _Choice(request.transform, None, determined=True)
     if request.transform is None:

@@ -374,7 +374,9 @@ def _plate(panels: Sequence[tuple[Axes, str]]) -> Plate:
             ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-        pictures.append(_picture(ax.get_figure(root=True), text))
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # they were made together
+        pictures.append(_picture(figure, text))
     return Plate(tuple(pictures), tuple(_key(handle, label) for label, handle in handles.items()))
 
 
