@@ -254,11 +254,12 @@ def test_few_base_samples_with_ties_cannot_tell(grades, base):
     """Exact tilts on few base samples: twenty of twenty were condemned."""
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        found = judged(*graded(rng, grades, 60, base, 16))
-        told = " ".join(found.verdict)
-        assert "depart" not in told
-        assert "do not follow" not in told
-        assert "cannot tell" in told or "No law" in told
+        scores = graded(rng, grades, 60, base, 16)
+        for plan in ({}, {"transform": "exp:5", "kl": 0.2}):
+            told = " ".join(judged(*scores, **plan).verdict)
+            assert "depart" not in told
+            assert "do not follow" not in told
+            assert "cannot tell" in told or (not plan and "No law" in told)
 
 
 def test_five_prompts_cannot_tell():

@@ -62,10 +62,10 @@ def _untold(theory: Theory) -> str | None:
     if theory.prompts < FEWEST_PROMPTS:
         one = theory.prompts == 1
         return f"{theory.prompts} prompt{'' if one else 's'} {'is' if one else 'are'} too few"
-    if theory.law == Law.DISCRETE and theory.fitted and theory.base_samples < ENOUGH_BASE:
+    if theory.law == Law.DISCRETE and theory.base_samples < ENOUGH_BASE:
         return (
-            f"{theory.base_samples} base samples a prompt with many ties are too few to fit a law "
-            f"by; {ENOUGH_BASE} or more are needed"
+            f"{theory.base_samples} base samples a prompt with many ties are too few to know the "
+            f"laws of prompts by; {ENOUGH_BASE} or more are needed"
         )
     return None
 
