@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from infalign_theory.errors import InputError
 
 _SCORES = (".csv", ".jsonl", ".ndjson", ".parquet")
+_ATTEMPTS = 100
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -36,10 +38,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     path = _target(path)
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        handle, temporary = _temporary_neighbour(path)
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes the file private
+        if mode is not None:  # a file that is rewritten keeps who may read it
+            os.chmod(temporary, mode)
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
@@ -79,11 +83,16 @@ def _target(path: Path) -> Path:
     return real
 
 
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+def _temporary_neighbour(path: Path) -> tuple[int, Path]:
+    """A new file beside the target, readable by whom the process's umask says."""
+    for _ in range(_ATTEMPTS):
+        neighbour = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            return os.open(neighbour, flags, 0o666), neighbour
+        except FileExistsError:
+            continue
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 def output_directory(path: Path) -> Path:

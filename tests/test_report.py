@@ -28,7 +28,7 @@ from infalign_theory.empirical.report.page import (
 )
 from infalign_theory.empirical.validation.entry import validate
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation
-from infalign_theory.empirical.validation.verdicts import percent
+from infalign_theory.empirical.validation.words import percent
 from infalign_theory.errors import InputError
 from infalign_theory.plotting.style import minus
 
@@ -332,7 +332,7 @@ def test_sentences_come_before_pictures(rich: Validation, pages: Callable[[str],
     for policy in rich.policies.values():
         start = text.index(f"<bdi>{policy.name}</bdi></h2>")
         first = text.index("<img", start)
-        assert all(start < text.index(f"<p>{s}</p>", start) < first for s in policy.verdict)
+        assert all(start < text.index(f">{s}</p>", start) < first for s in policy.verdict)
     levels = [int(tag[1]) for tag, _ in Page(text).tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1

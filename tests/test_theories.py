@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 import infalign_theory as it
-from infalign_theory.empirical.fitting.discrete_fit import TiedRanks, fit_discrete
+from infalign_theory.empirical.fitting.discrete_fit import fit_discrete
+from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
@@ -151,10 +152,9 @@ def test_the_discrete_fit_with_a_free_exponent_finds_both():
         found = fit.parameter(i)
         assert abs(found.value - truth) < 4 * found.stderr
         assert found.stderr < 0.5
-    _, _, p_value = fit.goodness()
-    assert p_value > 1e-3
+    assert fit.goodness.p_value > 1e-3
     flat = fit_discrete(ranks_of(aligned, base), it.Log())
-    assert flat.goodness()[2] < 1e-6  # the wrong transform is found out
+    assert flat.goodness.p_value < 1e-6  # the wrong transform is found out
     assert flat.log_likelihood < fit.log_likelihood
 
 
@@ -164,8 +164,8 @@ def test_expected_shares_are_those_of_new_samples():
     ranks = ranks_of(aligned, base)
     fit = fit_discrete(ranks, it.Identity())
     observed = calibrate(Groups.stack(aligned), Groups.stack(base)).shares(10)
-    gap = observed.mean(axis=0) - fit.shares(10)
-    assert fit.shares(10).sum() == pytest.approx(1.0, abs=1e-12)
+    gap = observed.mean(axis=0) - fit.expected_shares(10)
+    assert fit.expected_shares(10).sum() == pytest.approx(1.0, abs=1e-12)
     assert np.max(np.abs(gap)) < 0.01 < np.max(np.abs(observed.mean(axis=0) - 0.1))
 
 

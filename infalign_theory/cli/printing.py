@@ -12,10 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from infalign_theory.empirical.validation.results import Validation
+from typing import Any
 
 _PATIENCE = 1.0  # seconds before a bar appears
 _WIDTH = 120  # of a table that is not on a terminal
@@ -59,42 +56,6 @@ def number(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(f"{item:.3f}" for item in value) + "]"
     return "-" if value is None else str(value)
-
-
-def tell_validation(result: Validation) -> None:
-    """What must not be missed, on standard error: verdicts, notes and findings."""
-    lines = [f"note: {finding.text}" for finding in result.findings]
-    for policy in result.policies.values():
-        lines += policy.verdict
-        lines += [f"note: {policy.name}: {note}" for note in policy.notes]
-    for line in lines:
-        sys.stderr.write(printable(line) + "\n")
-
-
-def validation_tables(result: Validation) -> None:
-    """The numbers of a validation on standard output, a row a policy and procedure."""
-    columns = ["policy", "procedure", "win_rate", "ci", "predicted", "z", "prompts", "efficiency"]
-    true = any(row.truth for policy in result.policies.values() for row in policy.win_rates)
-    rows = [
-        [
-            printable(policy.name), row.procedure, row.estimate, row.ci, row.predicted, row.z,
-            row.prompts, row.efficiency,
-            *([None if row.truth is None else row.truth.win_rate.value] if true else []),
-        ]
-        for policy in result.policies.values()
-        for row in policy.win_rates
-    ]  # fmt: skip
-    table(columns + ["true_win_rate"] * true, rows)
-    if result.differences:
-        sys.stdout.write("\n")
-        table(
-            ["difference", "procedure", "win_rate", "ci"],
-            [
-                [printable(f"{d.first} - {d.second}"), d.procedure, d.difference.value,
-                 d.difference.ci]
-                for d in result.differences
-            ],
-        )  # fmt: skip
 
 
 def printable(text: str) -> str:

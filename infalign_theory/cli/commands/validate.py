@@ -58,14 +58,15 @@ def validate(
 ) -> None:
     """Judge trained policies by scores of both: win rates, KL, and what theory expected."""
     from infalign_theory import output as files
-    from infalign_theory.cli import printing
+    from infalign_theory.cli import printing, validation_text
     from infalign_theory.empirical.validation import entry as validation
+    from infalign_theory.empirical.validation.request import STANDARD
     from infalign_theory.procedures import names as procedures
 
     files.check_targets(report, output)
     with printing.steps() as step:
         result = validation.validate(
-            scores, procedure=procedures.several(procedure or [validation.STANDARD]),
+            scores, procedure=procedures.several(procedure or [STANDARD]),
             transform=transform, kl=kl, beta=beta, prompt=prompt, reward=reward, policy=policy,
             base=base, truth=truth, log_ratio=log_ratio, sample=sample, wide=wide, strict=strict,
             law=law, level=level, bootstrap=bootstrap, seed=seed, memory=memory,
@@ -76,8 +77,6 @@ def validate(
         files.write_atomically(output, document.encode())
     if report is not None:
         result.report(report, printing.command_line(sys.argv))
-    printing.tell_validation(result)
+    validation_text.tell(result, tables=not json)
     if json:
         sys.stdout.write(document)
-    else:
-        printing.validation_tables(result)

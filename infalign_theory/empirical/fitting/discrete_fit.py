@@ -10,152 +10,59 @@ Prompts are the independent unit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import optimize, special
 
-from infalign_theory.empirical.fitting.families import FixedTransform, FreeExponential
-from infalign_theory.empirical.scores.groups import share_out
+from infalign_theory.empirical.fitting.families import LARGEST_T, FixedTransform, FreeExponential
+from infalign_theory.empirical.fitting.laws import Expectation, Goodness, RankShares
+from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
+from infalign_theory.empirical.fitting.tilt_fit import exponential_k, known
 from infalign_theory.empirical.statistics.calibration import rank_covers
-from infalign_theory.empirical.statistics.uncertainty import Bounds, Estimate, student_interval
-from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
+from infalign_theory.empirical.statistics.prompt_bases import tilted
+from infalign_theory.empirical.statistics.uncertainty import (
+    Bounds,
+    Estimate,
+    mean_over_prompts,
+    student_interval,
+)
+from infalign_theory.errors import InputError, PrecisionError
 from infalign_theory.kernels import jackknife
-from infalign_theory.procedures import power_sides
-from infalign_theory.procedures.names import as_procedure
+from infalign_theory.policies.families import solve
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
-from infalign_theory.typing import Array, BoolArray, IntArray
+from infalign_theory.transforms.elementary import Identity
+from infalign_theory.transforms.exponential import Exponential
+from infalign_theory.typing import Array
 
-_LARGEST_RANGE = 600.0  # of exponents: their exponentials must stay inside float64
+BINS = 20
 _STARTS = (-20.0, -8.0, -3.0, 0.0, 3.0, 8.0, 20.0)
 _DEGREES = (1, 2, 3, 4)
 _LEAST_SPREAD = 0.03
 _ENOUGH = 2000  # prompts that find where to start
-
-
-@dataclass(frozen=True)
-class TiedRanks:
-    """Ranks of aligned samples among tied base samples: what a discrete fit looks at.
-
-    ``counts`` are base samples of each grade, ``atoms`` (P + 1) their offsets; ``below`` and
-    ``equal`` rank the aligned samples, ``offsets`` (P + 1) are theirs.
-    """
-
-    counts: IntArray
-    atoms: IntArray
-    below: IntArray
-    equal: IntArray
-    offsets: IntArray
-
-    @property
-    def prompts(self) -> int:
-        """Number of prompts."""
-        return self.offsets.size - 1
-
-    @cached_property
-    def base_sizes(self) -> IntArray:
-        """K of each prompt."""
-        running = np.concatenate([[0], np.cumsum(self.counts)])
-        return np.asarray(np.diff(running[self.atoms]))
-
-    @cached_property
-    def usable(self) -> BoolArray:
-        """Prompts with aligned samples and enough base samples for the jackknife."""
-        return (np.diff(self.offsets) > 0) & (self.base_sizes >= jackknife.LEAST)
-
-    @cached_property
-    def places(self) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-        """Different (below, equal) of each prompt, how many samples stand there, and offsets."""
-        new = np.ones(self.below.size, dtype=bool)
-        new[1:] = (np.diff(self.below) != 0) | (np.diff(self.equal) != 0)
-        new[self.offsets[:-1][np.diff(self.offsets) > 0]] = True
-        at = np.flatnonzero(new)
-        times = np.diff(np.append(at, self.below.size)).astype(np.int32)
-        return self.below[at], self.equal[at], times, np.searchsorted(at, self.offsets)
-
-    def only(self, chosen: BoolArray) -> TiedRanks:
-        """The same of some prompts."""
-        samples, each = np.diff(self.offsets), np.diff(self.atoms)
-        kept, held = np.repeat(chosen, samples), np.repeat(chosen, each)
-        cuts = [np.concatenate([[0], np.cumsum(x[chosen])]).astype(np.intp)
-                for x in (each, samples)]  # fmt: skip
-        return TiedRanks(self.counts[held], cuts[0], self.below[kept], self.equal[kept], cuts[1])
-
-    @cached_property
-    def table(self) -> tuple[IntArray, Points]:
-        """First table row of each K, and u of all rows."""
-        distinct = np.unique(self.base_sizes[self.base_sizes >= jackknife.LEAST])
-        needed = np.unique(np.concatenate([distinct - less for less in range(3)]))
-        first = np.zeros(int(needed[-1]) + 1, dtype=np.intp)
-        first[needed] = np.concatenate([[0], np.cumsum(2 * needed + 1)[:-1]])
-        row = np.concatenate([np.arange(2 * k + 1) for k in needed])
-        size = np.repeat(2.0 * needed + 2.0, 2 * needed + 1)
-        return first, Points.from_pair((row + 1) / size, (size - 1 - row) / size)
-
-    def weight(self, eta: Array) -> Array:
-        """exp(eta) in a scale that keeps it finite."""
-        high = float(np.max(eta))
-        if not high - float(np.min(eta)) < _LARGEST_RANGE:
-            raise OutOfReachError(
-                "the aligned samples are as extreme as the base samples can tell: the likelihood "
-                "rises without end; give more base samples.",
-                float(np.log(self.base_sizes.max() + 1.0)),
-            )
-        return np.exp(eta - high)
-
-    def residuals(self, eta: Array, features: Array) -> Array:
-        """Log-likelihood and, for each feature (rows of u), mean less expectation: (P, 1 + q)."""
-        out = np.empty((self.prompts, 1 + features.shape[0]))
-        weight, columns = self.weight(eta), np.ascontiguousarray(features.T)
-        # the scale of the weights is that of exp(eta - max eta)
-        shifted = eta - float(np.max(eta))
-        below, equal, times, offsets = self.places
-
-        def run(first: int, last: int) -> None:
-            jackknife.residuals(
-                self.counts, self.atoms, below, equal, times, offsets, self.table[0],
-                shifted, weight, columns, out, first, last,
-            )  # fmt: skip
-
-        share_out(run, self.prompts, 50 * self.below.size)
-        return out
-
-    def outcomes(self, eta: Array, procedures: Sequence[str]) -> Array:
-        """KL and win rates of the tilt in each prompt: (P, 1 + R)."""
-        sides = [power_sides(as_procedure(name)) for name in procedures]
-        sizes = np.array([n for _, n in sides], dtype=np.intp)
-        best = np.array([sign >= 0 for sign, _ in sides], dtype=np.intp)
-        out = np.empty((self.prompts, 1 + sizes.size))
-        weight, shifted = self.weight(eta), eta - float(np.max(eta))
-
-        def run(first: int, last: int) -> None:
-            jackknife.outcomes(
-                self.counts, self.atoms, self.table[0], shifted, weight, sizes, best,
-                out, first, last,
-            )  # fmt: skip
-
-        share_out(run, self.prompts, 50 * self.counts.size)
-        return out
+_REACHES = (1.5, 4.0)  # of the search for a strength, around that of the laws as sampled, in logs
 
 
 @dataclass(frozen=True)
 class DiscreteFit:
     """A tilt of each prompt's own law, its parameters theta and each prompt's influence on them.
 
-    ``scale`` turns theta into k = 1/beta: k = theta[0] / scale. ``log_likelihood`` is the mean
-    over prompts, ``criterion`` that less its optimism, to compare laws by.
+    ``scale`` turns theta into k = 1/beta: k = theta[0] / scale. ``influence``, shape (usable
+    prompts, parameters), is 0 for a law named beforehand. ``log_likelihood`` is the mean over
+    prompts, ``criterion`` that less its optimism, to compare laws by.
     """
 
     ranks: TiedRanks
+    transform: Transform
     family: FixedTransform | FreeExponential
     theta: Array
     influence: Array
     scale: float
-    log_likelihood: float
-    criterion: float
     level: float
+    log_likelihood: float = float("nan")
+    criterion: float = float("nan")
 
     @property
     def prompts(self) -> int:
@@ -164,8 +71,32 @@ class DiscreteFit:
 
     @cached_property
     def covariance(self) -> Array:
-        """Sandwich covariance of theta, clustered by prompt."""
+        """Sandwich covariance of theta, clustered by prompt; 0 where nothing was fitted."""
+        if not self.influence.any():
+            return np.zeros((self.theta.size, self.theta.size))
         return np.atleast_2d(np.cov(self.influence.T, ddof=1)) / self.prompts
+
+    @property
+    def k(self) -> Estimate:
+        """The strength, 1/beta."""
+        if self.t is not None:
+            excluded = self.ranks.prompts - self.prompts
+            return exponential_k(self.theta, self.covariance, self.prompts, excluded, self.level)
+        fitted = bool(self.influence.any())
+        return self.parameter(0, self.scale) if fitted else known(self.theta[0] / self.scale)
+
+    @property
+    def t(self) -> Estimate | None:
+        """The exponent, where it was fitted."""
+        return self.parameter(1, bounds=(-LARGEST_T, LARGEST_T)) if self.theta.size > 1 else None
+
+    @cached_property
+    def kl(self) -> Estimate:
+        """Mean KL of the prompts' tilts, never below 0 however few the samples."""
+        local, influence = self.outcomes(())
+        each = (local + influence)[self.ranks.usable, 0]
+        spent = mean_over_prompts(each, level=self.level, bounds=(0.0, np.inf))
+        return replace(spent, value=max(spent.value, 0.0))  # a correction may overshoot
 
     def eta(self, theta: Array | None = None) -> Array:
         """Exponents at every row of the table."""
@@ -183,6 +114,16 @@ class DiscreteFit:
             lambda eta: self.ranks.outcomes(eta, procedures)[usable].mean(axis=0), local.shape[1]
         )
 
+    def expected(self, procedures: Sequence[str]) -> Expectation:
+        """What the law says about every prompt, and how far its last correction went.
+
+        What the jackknife leaves of a bias is less than the last term it took away.
+        """
+        local, influence = self.outcomes(procedures)
+        once = self.ranks.outcomes(self.eta(), procedures, order=1)
+        doubt = np.abs((local - once)[self.ranks.usable, 1:].mean(axis=0))
+        return Expectation(local[:, 1:], influence[:, 1:], doubt)
+
     def _through_theta(self, mean: Callable[[Array], Array], size: int) -> Array:
         """Influence of each prompt on ``size`` means, through theta; 0 for prompts not used."""
         moved = np.zeros((self.ranks.prompts, size))
@@ -195,7 +136,18 @@ class DiscreteFit:
                 moved[self.ranks.usable] += np.outer(self.influence[:, i], slope)
         return moved
 
-    def shares(self, bins: int) -> Array:
+    @property
+    def shares(self) -> RankShares | None:
+        """Observed and expected shares of ranks in equal bins; None of a single prompt."""
+        if self.prompts < 2:
+            return None
+        bins = int(min(BINS, self.ranks.base_sizes.max() + 1))
+        observed = self.ranks.calibration.shares(bins)[self.ranks.usable]
+        error = observed.std(axis=0, ddof=1) / np.sqrt(len(observed))
+        edges = np.linspace(0.0, 1.0, bins + 1)
+        return RankShares(edges, observed.mean(axis=0), error, self.expected_shares(bins))
+
+    def expected_shares(self, bins: int) -> Array:
         """Expected share of aligned ranks in equal bins, the mean over usable prompts.
 
         A base sample ranked among the others of its prompt is what an aligned sample would be
@@ -209,7 +161,7 @@ class DiscreteFit:
         kept = usable[owner]
         below, equal, owner = below[kept], ranks.counts[kept] - 1, owner[kept]
         row = ranks.table[0][sizes[owner] - 1] + 2 * below + equal
-        mass = (equal + 1) * ranks.weight(self.eta())[row]
+        mass = (equal + 1) * ranks.looked_up(self.eta()).weight[row]
         mass /= np.bincount(owner, mass, ranks.prompts)[owner]
         covers = rank_covers(below, equal, sizes[owner] - 1, bins)
         return np.array([mass @ cover for cover in covers]) / self.prompts
@@ -221,33 +173,39 @@ class DiscreteFit:
         interval = student_interval(value, error, self.prompts, self.level, bounds)
         return Estimate(value, error, interval, self.prompts, self.ranks.prompts - self.prompts)
 
-    def goodness(self) -> tuple[float, float, float] | None:
-        """Whether grades are where the tilt puts them: (statistic, degrees of freedom, p-value).
+    @cached_property
+    def goodness(self) -> Goodness | None:
+        """Whether grades are where the tilt puts them.
 
         Mean residuals of Legendre polynomials of u (smooth, so that the jackknife corrects them),
         compared with their spread over prompts (Hotelling): about F-distributed, whatever the
-        dependence within a prompt.
+        dependence within a prompt. The last term of the jackknife counts as an error: what is
+        left of a bias lies along it.
         """
+        usable, prompts = self.ranks.usable, self.prompts
+        if prompts < 3:
+            return None
         u = self.ranks.table[1].u
         waves: Array = np.stack([np.polynomial.Legendre.basis(d)(2.0 * u - 1.0) for d in _DEGREES])
-        usable = self.ranks.usable
         found = self.ranks.residuals(self.eta(), waves)[usable, 1:]
-        found = (
-            found
-            + self._through_theta(
-                lambda eta: self.ranks.residuals(eta, waves)[usable, 1:].mean(axis=0), len(_DEGREES)
-            )[usable]
-        )
-        mean, prompts = found.mean(axis=0), self.prompts
-        values, axes = np.linalg.eigh(np.cov(found.T, ddof=1))
+        once = self.ranks.residuals(self.eta(), waves, order=1)[usable, 1:]
+        doubt = (found - once).mean(axis=0)
+        found += self._through_theta(
+            lambda eta: self.ranks.residuals(eta, waves)[usable, 1:].mean(axis=0), len(_DEGREES)
+        )[usable]
+        mean = found.mean(axis=0)
+        spread = np.atleast_2d(np.cov(found.T, ddof=1))
+        values, axes = np.linalg.eigh(spread)
         # directions that the fit itself has matched have no spread left
-        kept = values > _LEAST_SPREAD * values[-1]
-        df = int(np.count_nonzero(kept))
+        axes = axes[:, values > _LEAST_SPREAD * values[-1]]
+        df = axes.shape[1]
         if df == 0 or prompts <= df + 1:
             return None
-        t2 = prompts * float(np.sum((axes[:, kept].T @ mean) ** 2 / values[kept]))
+        error = axes.T @ (spread + prompts * np.outer(doubt, doubt)) @ axes
+        gap = axes.T @ mean
+        t2 = prompts * float(gap @ np.linalg.solve(error, gap))
         f = t2 * (prompts - df) / (df * (prompts - 1))
-        return t2, float(df), float(special.fdtrc(df, prompts - df, f))
+        return Goodness(t2, float(df), float(special.fdtrc(df, prompts - df, f)))
 
 
 def fit_discrete(
@@ -270,19 +228,56 @@ def fit_discrete(
             f"{used} prompts have aligned samples and at least {jackknife.LEAST} base samples; a "
             "fit with standard errors by prompt needs at least 2."
         )
-    chosen = np.flatnonzero(ranks.usable)
-    few = np.zeros(ranks.prompts, dtype=bool)
-    few[chosen[np.linspace(0, chosen.size - 1, min(chosen.size, _ENOUGH)).astype(int)]] = True
-    some = ranks.only(few)
+    few = ranks.spread_over(ranks.usable, _ENOUGH)
     if transform is None:
-        free = FreeExponential(some.table[1])
-        starts = [(_strength(some, FixedTransform(free.phi(t))), t) for t in _STARTS]
+        free = FreeExponential(few.table[1])
+        starts = [(_strength(few, FixedTransform(free.phi(t))), t) for t in _STARTS]
         (a, _), t = max(starts, key=lambda start: start[0][1])
-        return _solved(ranks, FreeExponential(ranks.table[1]), np.array([a, t]), 1.0, level)
-    start, scale = fixed_family(transform, some.table[1])
-    family, spread = fixed_family(transform, ranks.table[1])
-    k = _strength(some, start)[0] / scale
-    return _solved(ranks, family, np.array([k * spread]), spread, level)
+        family = FreeExponential(ranks.table[1])
+        found = _solved(ranks, Identity(), family, np.array([a, t]), level=level)
+        return replace(found, transform=Exponential(float(found.theta[1])))
+    start, scale = fixed_family(transform, few.table[1])
+    fixed, spread = fixed_family(transform, ranks.table[1])
+    k = _strength(few, start)[0] / scale
+    return _solved(ranks, transform, fixed, np.array([k * spread]), scale=spread, level=level)
+
+
+def planned_discrete(
+    ranks: TiedRanks, transform: Transform, *, beta: float | None, kl: float | None, level: float
+) -> tuple[DiscreteFit, str | None]:
+    """The tilt of the prompts' laws that its maker names, nothing fitted, and a doubt about it.
+
+    A KL is met by the corrected mean over prompts; where no strength does that, the strength that
+    spends it on the laws as they were sampled is taken, and the second part says so.
+    """
+    family, size = fixed_family(transform, ranks.table[1])
+    nothing = np.zeros((int(np.count_nonzero(ranks.usable)), 1))
+
+    def at(k: float) -> DiscreteFit:
+        return DiscreteFit(
+            ranks, transform, family,
+            theta=np.array([k * size]), influence=nothing, scale=size, level=level,
+        )  # fmt: skip
+
+    if beta is not None:
+        return at(1.0 / beta), None
+    if not kl:
+        return at(0.0), None
+
+    def excess(log_k: float) -> float:
+        spent = ranks.outcomes(at(float(np.exp(log_k))).eta(), ())[ranks.usable, 0]
+        return float(spent.mean()) - kl
+
+    # the laws as they were sampled tell what can be spent at all
+    near = float(np.log(solve(tilted(transform, ranks.empirical_laws()), kl).k))
+    for reach in _REACHES:
+        if excess(near - reach) < 0.0 < excess(near + reach):
+            k = optimize.brentq(excess, near - reach, near + reach, xtol=1e-10)
+            return at(float(np.exp(k))), None
+    return at(float(np.exp(near))), (
+        f"no strength spends {kl:g} nats once the few base samples are allowed for: the one that "
+        f"spends them on the laws as sampled was taken, which is about {kl + excess(near):.3g} nats"
+    )
 
 
 def fixed_family(transform: Transform, points: Points) -> tuple[FixedTransform, float]:
@@ -313,9 +308,14 @@ def _strength(ranks: TiedRanks, family: FixedTransform) -> tuple[float, float]:
 
 
 def _solved(
-    ranks: TiedRanks, family: FixedTransform | FreeExponential, theta: Array, scale: float,
+    ranks: TiedRanks,
+    transform: Transform,
+    family: FixedTransform | FreeExponential,
+    theta: Array,
+    *,
+    scale: float = 1.0,
     level: float,
-) -> DiscreteFit:  # fmt: skip
+) -> DiscreteFit:
     """The root of the mean score near a start, with influences by prompt."""
     usable = ranks.usable
 
@@ -348,7 +348,11 @@ def _solved(
     influence = here[:, 1:] @ inverse.T
     value = float(here[:, 0].mean())
     optimism = float(np.trace(inverse @ np.atleast_2d(np.cov(here[:, 1:].T)))) / len(here)
-    return DiscreteFit(ranks, family, theta, influence, scale, value, value - optimism, level)
+    return DiscreteFit(
+        ranks, transform, family,
+        theta=theta, influence=influence, scale=scale, level=level,
+        log_likelihood=value, criterion=value - optimism,
+    )  # fmt: skip
 
 
 def _undetermined(theta: Array) -> PrecisionError:

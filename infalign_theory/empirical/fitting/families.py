@@ -36,9 +36,11 @@ class FixedTransform:
     limits: Bounds = ANYWHERE
 
     def at(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Values, slopes and second derivatives, as :class:`Exponents` has them."""
         return theta[0] * self.phi, self.phi[None], np.zeros((1, 1, self.phi.size))
 
     def allowed(self, theta: Array) -> bool:
+        """Whether the strength keeps the normaliser finite."""
         return bool(self.limits[0] < theta[0] < self.limits[1])
 
 
@@ -66,6 +68,7 @@ class FreeExponential:
     points: Points
 
     def phi(self, t: float) -> Array:
+        """phi_t at the points."""
         u, v = self.points.u, self.points.v
         if t == 0.0:
             return u
@@ -74,6 +77,7 @@ class FreeExponential:
         return np.asarray(np.exp(-t * v) * np.expm1(-t * u) / np.expm1(-t))
 
     def at(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Values, slopes and second derivatives, as :class:`Exponents` has them."""
         (a, t), u = theta, self.points.u
         phi = self.phi(t)
         (inner, inner_slope), (outer, outer_slope) = _langevin(t * u), _langevin(np.asarray(t))
@@ -87,6 +91,7 @@ class FreeExponential:
         )
 
     def allowed(self, theta: Array) -> bool:
+        """Whether the exponent is one that is fitted."""
         return bool(abs(theta[1]) <= LARGEST_T)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import special
 
 from infalign_theory.checks import whole
+from infalign_theory.empirical.fitting.laws import Goodness, RankShares
 from infalign_theory.empirical.fitting.likelihood import Counts, Value
 from infalign_theory.empirical.statistics.calibration import Calibration, rank_covers
 from infalign_theory.empirical.statistics.uncertainty import (
@@ -18,31 +17,17 @@ from infalign_theory.empirical.statistics.uncertainty import (
 from infalign_theory.typing import Array, IntArray
 
 
-@dataclass(frozen=True)
-class GoodnessOfFit:
-    """Whether the calibrated law is a tilt of this kind: chi-square of ranks, clustered.
-
-    ``observed`` (with ``stderr``) and ``expected`` are shares of ranks between ``edges``, means
-    over prompts. Under
-    the fit, Pearson's statistic is a weighted sum of chi-squares, because samples of a prompt
-    depend on each other and parameters were fitted; the weights are estimated from the prompts'
-    residuals, and mean and variance matched: ``statistic`` is about chi-square with ``df``
-    (fractional) degrees of freedom (second-order correction of Rao and Scott 1984).
-    """
-
-    statistic: float
-    df: float
-    p_value: float
-    edges: Array
-    observed: Array
-    stderr: Array
-    expected: Array
-
-
 def goodness_of_fit(
     counts: Counts, value: Value, by_prompt: Array, inverse: Array, largest: int = 100
-) -> GoodnessOfFit | None:
-    """Chi-square of ranks in equal bins, merged until each is expected to hold enough samples."""
+) -> tuple[Goodness | None, RankShares | None]:
+    """Chi-square of ranks in equal bins, merged until each is expected to hold enough samples.
+
+    Under the law Pearson's statistic is a weighted sum of chi-squares, because samples of a prompt
+    depend on each other and parameters were fitted. The weights are estimated from the prompts'
+    residuals, and mean and variance matched: the statistic over its ``df`` (fractional) degrees of
+    freedom is about F-distributed, with ``df`` (P - 1) degrees for those weights (second-order
+    correction of Rao and Scott 1984, with the denominator of Thomas and Rao 1987).
+    """
     bins = int(min(counts.trials.max() + 1, largest))
     overlap = np.concatenate([_covers(k, bins) for k in counts.trials.tolist()])
     observed = counts.prompt_means(overlap)
@@ -53,24 +38,23 @@ def goodness_of_fit(
     slope = np.tensordot(np.bincount(counts.block_of) / counts.prompts, np.stack(moved), 1)
     group = _merged(expected.mean(axis=0), max(5.0 / counts.owner.size, 0.08))
     gather = np.eye(group[-1] + 1)[group]
-    if gather.shape[1] - 1 <= inverse.shape[0]:
-        return None
+    if gather.shape[1] - 1 <= inverse.shape[0] or counts.prompts < 2:
+        return None, None
     residual = (observed - expected - by_prompt @ inverse @ slope) @ gather
     share = (expected @ gather).mean(axis=0)
     gap = (observed @ gather).mean(axis=0) - share
     centred = (residual - residual.mean(axis=0)) / np.sqrt(share)
     spread = centred.T @ centred / (counts.prompts - 1)
+    last = np.append(np.flatnonzero(np.diff(group)), group.size - 1)
+    error = (observed @ gather).std(axis=0, ddof=1) / np.sqrt(counts.prompts)
+    shares = RankShares(np.concatenate([[0.0], (last + 1.0) / bins]), gap + share, error, share)
     trace, squares = float(np.trace(spread)), float(np.sum(spread**2))
     if squares <= 0.0:
-        return None
+        return None, shares
     statistic = counts.prompts * float(np.sum(gap**2 / share)) * trace / squares
     df = trace**2 / squares
-    last = np.append(np.flatnonzero(np.diff(group)), group.size - 1)
-    edges = np.concatenate([[0.0], (last + 1.0) / bins])
-    error = (observed @ gather).std(axis=0, ddof=1) / np.sqrt(counts.prompts)
-    return GoodnessOfFit(
-        statistic, df, float(special.chdtrc(df, statistic)), edges, gap + share, error, share
-    )
+    p_value = float(special.fdtrc(df, df * (counts.prompts - 1), statistic / df))
+    return Goodness(statistic, df, p_value), shares
 
 
 def _covers(k: int, bins: int) -> Array:

@@ -1,8 +1,8 @@
 """Composite likelihood of base-sample counts under a tilt, with finite-K correction.
 
 A sample whose exact calibrated reward is u has c ~ Binomial(K, u) of its prompt's K base samples
-below it, so its count has probability P_c = integral of f(u) Binom(c; K, u) du (design 2.8), never
-the density at c / K. Integrals run over the logit grid; the binomial table is computed once.
+below it, so its count has probability P_c = integral of f(u) Binom(c; K, u) du, never the
+density at c / K. Integrals run over the logit grid; the binomial table is computed once.
 
 Samples of a prompt share base samples and prompts differ in size, hence: every prompt weighs the
 same, the likelihood is composite, and uncertainty comes from scores summed by prompt. A sample
@@ -26,7 +26,7 @@ from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.procedures import Procedure
 from infalign_theory.quadrature.grid import REACH, Grid
 from infalign_theory.quadrature.points import Points
-from infalign_theory.typing import Array, IntArray
+from infalign_theory.typing import Array, BoolArray, IntArray
 
 LARGEST_KL = 35.0
 MAX_ROWS, MAX_K = 3000, 1000
@@ -49,7 +49,7 @@ class Counts:
     """Counts of the usable prompts, and the table rows they read.
 
     A block is (K, K', first full row, first table row): full rows are c = 0 ... K, table rows
-    c' = 0 ... K', the same unless K is thinned to K'.
+    c' = 0 ... K', the same unless K is thinned to K'. ``used`` marks the usable among all prompts.
     """
 
     owner: IntArray
@@ -58,10 +58,11 @@ class Counts:
     size: Array
     blocks: tuple[tuple[int, int, int, int], ...]
     block_of: IntArray
-    excluded: int
+    used: BoolArray
 
     @classmethod
     def of(cls, calibration: Calibration) -> Counts:
+        """Counts of calibrated samples; refuses fewer than two usable prompts."""
         sizes, trials = calibration.groups.sizes, calibration.base_sizes
         used = (sizes > 0) & (trials > 0)
         if np.count_nonzero(used) < 2:
@@ -83,15 +84,21 @@ class Counts:
         start = full_first[block_of][owner] + calibration.below[kept]
         stop = start + calibration.equal[kept] + 1
         size = sizes[used].astype(np.float64)
-        excluded = int(np.count_nonzero(~used))
-        return cls(owner, start, stop, size, tuple(blocks), block_of, excluded)
+        return cls(owner, start, stop, size, blocks=tuple(blocks), block_of=block_of, used=used)
 
     @property
     def prompts(self) -> int:
+        """Number of usable prompts."""
         return self.size.size
 
     @property
+    def excluded(self) -> int:
+        """Number of prompts without samples on a side."""
+        return int(np.count_nonzero(~self.used))
+
+    @property
     def full_rows(self) -> int:
+        """Number of rows before thinning."""
         k, _, first, _ = self.blocks[-1]
         return first + k + 1
 
@@ -144,6 +151,7 @@ class Likelihood:
 
     @classmethod
     def of(cls, counts: Counts, correct: bool) -> Likelihood:
+        """The likelihood of counts, with or without the correction for a finite K."""
         grid = _grid_for(int(counts.trials.max()))
         s = grid.points.s.ravel()
         log_weight = grid.log_jacobian + np.log(grid.half[:, None] * panels.WEIGHTS)
@@ -175,6 +183,7 @@ class Likelihood:
         return np.asarray(eta - peak - np.log(self.base @ np.exp(eta[nodes] - peak)))
 
     def at(self, family: Exponents, theta: Array) -> Value:
+        """Log-likelihood, gradient and Hessian at theta."""
         eta, first, second = family.at(theta)
         log_f = self.log_density(eta)
         curved = second + first[:, None] * first[None]

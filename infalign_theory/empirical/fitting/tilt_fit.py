@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import unit_interval
 from infalign_theory.empirical.fitting.families import (
@@ -16,7 +17,8 @@ from infalign_theory.empirical.fitting.families import (
     FreeExponential,
     fixed_transform,
 )
-from infalign_theory.empirical.fitting.goodness import GoodnessOfFit, goodness_of_fit
+from infalign_theory.empirical.fitting.goodness import goodness_of_fit
+from infalign_theory.empirical.fitting.laws import Expectation, Goodness, RankShares
 from infalign_theory.empirical.fitting.likelihood import (
     LARGEST_KL,
     Counts,
@@ -34,13 +36,15 @@ from infalign_theory.empirical.statistics.uncertainty import (
     student_interval,
 )
 from infalign_theory.errors import OutOfReachError, PrecisionError
+from infalign_theory.policies.core import Policy
+from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.exponential import Exponential
 from infalign_theory.transforms.names import as_transform
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, BoolArray
 
 FREE = "exp"
 _STARTS = (-50.0, -20.0, -8.0, -3.0, 0.0, 3.0, 8.0, 20.0, 50.0)
@@ -61,7 +65,8 @@ class TiltFit:
     k: Estimate
     t: Estimate | None
     kl: Estimate
-    goodness: GoodnessOfFit | None
+    goodness: Goodness | None
+    shares: RankShares | None
     log_likelihood: float
     criterion: float
     prompts: int
@@ -76,21 +81,27 @@ class TiltFit:
 
     def win_rate(self, procedure: Procedure | str) -> Estimate:
         """Win rate of the fitted law under any procedure, error by the delta method."""
-        ours, solution = as_procedure(procedure), self._solution
-        return solution.implied(
-            lambda theta: solution.likelihood.win_rate(solution.family, theta, ours),
-            (0.0, 1.0), self,
-        )  # fmt: skip
+        return self._solution.implied(self._rate(procedure), (0.0, 1.0), self)
 
     def influence(self, procedure: Procedure | str) -> Array:
         """Influence of each usable prompt on the fitted law's win rate; its mean is 0."""
-        ours, solution = as_procedure(procedure), self._solution
-        slope = solution.slope(
-            lambda theta: solution.likelihood.win_rate(solution.family, theta, ours)
-        )
-        return np.asarray(solution.influence @ slope)
+        return self._solution.influence @ self._solution.slope(self._rate(procedure))
 
-    def density(self, u: Any) -> Array:
+    def _rate(self, procedure: Procedure | str) -> Callable[[Array], float]:
+        """Win rate under a procedure as a function of the parameters."""
+        ours, solution = as_procedure(procedure), self._solution
+        return lambda theta: solution.likelihood.win_rate(solution.family, theta, ours)
+
+    def expected(self, procedures: Sequence[str]) -> Expectation:
+        """What the law says about every prompt: the same win rates for all that are usable."""
+        used = self._solution.used
+        rates = np.array([self.win_rate(name).value for name in procedures])
+        influence = np.zeros((used.size, rates.size))
+        for i, procedure in enumerate(procedures):
+            influence[used, i] = self.influence(procedure)
+        return Expectation(np.where(used[:, None], rates, np.nan), influence, 0.0 * rates)
+
+    def density(self, u: ArrayLike) -> Array:
         """f(u) of the fitted law at u in [0, 1], shape (n,)."""
         at, nodes = np.atleast_1d(unit_interval(u, "u")), self._solution.likelihood.grid.points
         every = [np.concatenate([a.ravel(), b]) for a, b in ((nodes.u, at), (nodes.v, 1.0 - at))]
@@ -115,6 +126,7 @@ class _Solution:
     theta: Array
     covariance: Array
     influence: Array  # of each usable prompt on theta, shape (prompts, parameters)
+    used: BoolArray
 
     def implied(
         self, number: Callable[[Array], float], bounds: Bounds, of: TiltFit | _Context
@@ -220,30 +232,92 @@ def fit_tilt(
     middle = by_prompt.T @ by_prompt / (counts.prompts - 1)
     covariance = inverse @ middle @ inverse / counts.prompts
     light = Likelihood(likelihood.grid, likelihood.weights, None, likelihood.points)
-    solution = _Solution(light, family, theta, covariance, by_prompt @ inverse)
+    solution = _Solution(
+        light, family, theta, covariance=covariance, influence=by_prompt @ inverse, used=counts.used
+    )
     if free:
         t = solution.implied(lambda x: float(x[1]), (-LARGEST_T, LARGEST_T), context)
         k = exponential_k(theta, covariance, counts.prompts, counts.excluded, level)
         chosen = Exponential(t.value)
     else:
         t, k = None, solution.implied(lambda x: float(x[0]) / scale, ANYWHERE, context)
+    goodness, shares = goodness_of_fit(counts, value, by_prompt, inverse)
+    optimism = float(np.trace(inverse @ middle)) / counts.prompts
     return TiltFit(
-        chosen, k, t,
-        solution.implied(lambda x: light.kl(family, x), (0.0, np.inf), context),
-        goodness_of_fit(counts, value, by_prompt, inverse) if correct else None,
-        value.log_likelihood,
-        value.log_likelihood - float(np.trace(inverse @ middle)) / counts.prompts,
-        counts.prompts, counts.excluded, level, solution,
-    )  # fmt: skip
+        transform=chosen,
+        k=k,
+        t=t,
+        kl=solution.implied(lambda x: light.kl(family, x), (0.0, np.inf), context),
+        goodness=goodness if correct else None,
+        shares=shares if correct else None,
+        log_likelihood=value.log_likelihood,
+        criterion=value.log_likelihood - optimism,
+        prompts=counts.prompts,
+        excluded=counts.excluded,
+        level=level,
+        _solution=solution,
+    )
 
 
-def judge_tilt(calibration: Calibration, transform: Transform, k: float) -> GoodnessOfFit | None:
-    """Whether ranks are those of a tilt given beforehand, nothing fitted; finite K corrected."""
-    counts = Counts.of(calibration)
-    likelihood = Likelihood.of(counts, correct=True)
-    family, scale = fixed_transform(transform, likelihood.points, likelihood.grid)
-    value = likelihood.at(family, np.array([k * scale]))
-    return goodness_of_fit(counts, value, np.zeros((counts.prompts, 1)), np.zeros((1, 1)))
+@dataclass(frozen=True)
+class PlannedTilt:
+    """A tilt named beforehand, nothing fitted, beside the ranks that it should have made."""
+
+    transform: Transform
+    policy: Policy
+    calibration: Calibration
+    t: None = None
+    criterion: float = float("nan")
+
+    @property
+    def k(self) -> Estimate:
+        """Its strength, as planned."""
+        return known(1.0 / self.policy.beta)
+
+    @property
+    def kl(self) -> Estimate:
+        """Its KL, as planned."""
+        return known(self.policy.kl)
+
+    @property
+    def _used(self) -> BoolArray:
+        """Prompts with samples on both sides."""
+        return (self.calibration.groups.sizes > 0) & (self.calibration.base_sizes > 0)
+
+    @cached_property
+    def _tested(self) -> tuple[Goodness | None, RankShares | None]:
+        if np.count_nonzero(self._used) < 2:
+            return None, None
+        counts = Counts.of(self.calibration)
+        likelihood = Likelihood.of(counts, correct=True)
+        family, scale = fixed_transform(self.transform, likelihood.points, likelihood.grid)
+        value = likelihood.at(family, np.array([scale / self.policy.beta]))
+        nothing = np.zeros((counts.prompts, 1)), np.zeros((1, 1))
+        return goodness_of_fit(counts, value, *nothing)
+
+    @property
+    def goodness(self) -> Goodness | None:
+        """Whether ranks are those of the tilt; finite K corrected."""
+        return self._tested[0]
+
+    @property
+    def shares(self) -> RankShares | None:
+        """Observed and expected shares of ranks."""
+        return self._tested[1]
+
+    def expected(self, procedures: Sequence[str]) -> Expectation:
+        """The same exact win rates for every usable prompt."""
+        used = self._used
+        rates = np.array([win_rate(self.policy, name) for name in procedures])
+        shape = (used.size, rates.size)
+        return Expectation(
+            np.where(used[:, None], rates, np.nan), np.zeros(shape), np.zeros(rates.size)
+        )
+
+
+def known(value: float) -> Estimate:
+    """A number without uncertainty."""
+    return Estimate(float(value), None, None, 0, 0)
 
 
 def _best_exponential(likelihood: Likelihood) -> tuple[Array, Value]:

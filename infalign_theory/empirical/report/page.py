@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from infalign_theory import __version__
-from infalign_theory.empirical.fitting.theories import DISCRETE, Theory
+from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.report import pictures
 from infalign_theory.empirical.statistics.uncertainty import Estimate
-from infalign_theory.empirical.validation.results import PolicyValidation, Validation
-from infalign_theory.empirical.validation.verdicts import percent, procedure_words
+from infalign_theory.empirical.validation.results import PolicyValidation, Validation, WinRate
+from infalign_theory.empirical.validation.verdicts import hacking
+from infalign_theory.empirical.validation.words import percent, procedure_words
 from infalign_theory.output import write_atomically
 from infalign_theory.plotting.style import minus
 
@@ -53,7 +53,7 @@ def write_report(result: Validation, path: Path, command: str | None) -> None:
 def render(result: Validation, command: str | None) -> str:
     """The page: verdicts first, then pictures, then every number, then how it was made."""
     environment = Environment(
-        loader=PackageLoader("infalign_theory", "empirical"),
+        loader=PackageLoader("infalign_theory", "empirical/report"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
@@ -74,7 +74,7 @@ def render(result: Validation, command: str | None) -> str:
             prose(finding.text, (finding.policy, finding.example)) for finding in result.findings
         ],
         level=f"{100 * result.level:g} %",
-        discrete=DISCRETE,
+        discrete=Law.DISCRETE,
         panels=pictures.PANELS,
         nothing=NOTHING,
         command=command,
@@ -98,10 +98,14 @@ class _Divergence:
 
 @dataclass(frozen=True)
 class _Section:
-    """What the page shows of one policy beside its record."""
+    """What the page shows of one policy beside its record.
+
+    ``verdict`` pairs sentences with whether they are alarming; ``rows`` names nothing twice.
+    """
 
     policy: PolicyValidation
-    verdict: tuple[str, ...]
+    rows: tuple[WinRate, ...]
+    verdict: tuple[tuple[str, bool], ...]
     notes: tuple[str, ...]
     frontiers: pictures.Plate
     calibrated: pictures.Plate | None
@@ -113,13 +117,22 @@ class _Section:
 
     @classmethod
     def of(cls, result: Validation, policy: PolicyValidation) -> _Section:
+        """Everything about one policy that the template puts on the page."""
         told = partial(prose, names=(policy.name, result.base))
+        alarm, hacked = hacking(policy.win_rates)
         return cls(
-            policy, tuple(map(told, policy.verdict)), tuple(map(told, policy.notes)),
-            pictures.frontiers(policy), pictures.calibrated(policy, result.level),
-            pictures.by_size(policy), pictures.by_truth(policy),
-            tuple(_divergences(policy)), tuple(_parameters(policy.theory)), tuple(_missing(policy)),
-        )  # fmt: skip
+            policy=policy,
+            rows=pictures.different_rows(policy.win_rates),
+            verdict=tuple((told(text), hacked and text == alarm) for text in policy.verdict),
+            notes=tuple(map(told, policy.notes)),
+            frontiers=pictures.frontiers(policy),
+            calibrated=pictures.calibrated(policy, result.level),
+            by_size=pictures.by_size(policy),
+            by_truth=pictures.by_truth(policy),
+            divergences=tuple(_divergences(policy)),
+            parameters=tuple(_parameters(policy.theory)),
+            missing=tuple(_missing(policy)),
+        )
 
 
 def _divergences(policy: PolicyValidation) -> Iterator[_Divergence]:
@@ -165,9 +178,11 @@ def _missing(policy: PolicyValidation) -> Iterator[str]:
     if any(None in (row.optimal_kl, *(row.optimal_kl_ci or ())) for row in rows):
         yield "no optimal KL: no finite KL is known to be enough for the win rate, or its interval"
     if policy.kl_spent is None:
-        yield "no efficiency: nobody knows the KL spent"
+        yield "no efficiency: the KL spent is not known"
     elif policy.kl_spent <= 0.0:
         yield "no efficiency: the KL spent was estimated as not positive"
+    elif any(row.efficiency is None for row in rows):
+        yield "no efficiency: the run does not win, or its KL cannot be what was given"
 
 
 def visible(text: str) -> str:
@@ -242,6 +257,6 @@ def _procedure(name: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _finalize(value: Any) -> Any:
+def _finalize(value: object) -> object:
     """What every expression of the template goes through; markup is the template's own."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

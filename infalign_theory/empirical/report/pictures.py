@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import figure as mpl_figure
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from infalign_theory.comparison.frontiers import OPTIMAL, frontier
-from infalign_theory.empirical.fitting.theories import Theory
+from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.statistics.uncertainty import Estimate, student_interval
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
-from infalign_theory.empirical.validation.verdicts import percent, procedure_words
-from infalign_theory.errors import InfalignError
-from infalign_theory.plotting.curves import draw_curve
+from infalign_theory.empirical.validation.words import percent, procedure_words
+from infalign_theory.errors import InfalignError, InputError
+from infalign_theory.plotting.curves import current_axes, draw_curve
 from infalign_theory.plotting.rendering import drawing_style, image
-from infalign_theory.plotting.style import BLACK, GREY, procedure_title, style_of
+from infalign_theory.plotting.style import BLACK, GREY, style_of
+from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _KINDS = {
     "bon": ("Best-of-N", "^", "-"),
     "won": ("Worst-of-N", "v", (0, (4.0, 1.6))),
 }
+_BESIDE = {"standard": 0, "bon": -1, "won": 1}
 _OURS: dict[str, Any] = {"color": BLACK, "markersize": 5.5}
 _BAR: dict[str, Any] = {
     "fmt": "none", "ecolor": BLACK, "elinewidth": 1.3, "capsize": 3.0, "zorder": 11,
@@ -69,8 +72,16 @@ class Plate:
 
 
 def law_words(theory: Theory) -> str:
-    """The law as keys name it."""
-    return f"{'fitted' if theory.fitted else 'planned'} law, {style_of(theory.transform).label}"
+    """The law as keys name it; against its own transform where its strength is below 0."""
+    kind = "fitted" if theory.fitted else "planned"
+    if theory.k.value < 0.0:
+        return f"{kind} law, against {theory.transform}"
+    return f"{kind} law, {style_of(theory.transform).label}"
+
+
+def different_rows(rows: Sequence[WinRate]) -> tuple[WinRate, ...]:
+    """Each procedure once: Best-of-1, Worst-of-1 and standard are all single samples."""
+    return tuple({procedure_words(row.procedure): row for row in reversed(rows)}.values())[::-1]
 
 
 def spent(policy: PolicyValidation) -> Estimate | None:
@@ -85,19 +96,16 @@ def frontiers(policy: PolicyValidation) -> Plate:
 
     Of more than :data:`PANELS` procedures an even selection is drawn.
     """
-    count = len(policy.win_rates)
-    places = np.unique(np.linspace(0, count - 1, min(count, PANELS)).round().astype(int))
-    rows = [policy.win_rates[i] for i in places.tolist()]
+    every = different_rows(policy.win_rates)
+    places = np.unique(np.linspace(0, len(every) - 1, min(len(every), PANELS)).round().astype(int))
+    rows = [every[i] for i in places.tolist()]
     left, right = _nats(policy)
     nats = np.linspace(0.0, np.sqrt(min(right, _DRAWN)), _POINTS) ** 2
     panels = []
     with _style():
         for row in rows:
-            ax = _axes(procedure_title(row.procedure))
-            _curve(ax, OPTIMAL, row.procedure, nats, "optimum")
-            if policy.theory is not None:
-                _expected(ax, policy.theory, row, nats)
-            _run(ax, policy, row)
+            ax = _axes(_title(row))
+            _panel(ax, policy, row, nats)
             ax.set(xlim=(left, right), xlabel="KL (nats)", ylabel="Win rate (%)")
             panels.append((ax, _frontier_words(policy, row)))
         low, high = _shares(rows)
@@ -105,6 +113,21 @@ def frontiers(policy: PolicyValidation) -> Plate:
         for ax, _ in panels:
             ax.set_ylim(low, max(high, min(max(drawn) + 0.03, 1.02)))
         return _plate(panels)
+
+
+def draw_run(policy: PolicyValidation, procedure: str | None, ax: Axes | None) -> Axes:
+    """One panel of win rate against KL, on any axes."""
+    rows = {row.procedure: row for row in policy.win_rates}
+    name = policy.win_rates[0].procedure if procedure is None else as_procedure(procedure).name
+    if name not in rows:
+        raise InputError(f"{name} was not judged; give one of {', '.join(rows)}.")
+    chosen = current_axes(ax)
+    left, right = _nats(policy)
+    nats = np.linspace(0.0, np.sqrt(min(right, _DRAWN)), _POINTS) ** 2
+    _panel(chosen, policy, rows[name], nats)
+    chosen.set(xlim=(left, right), xlabel="KL (nats)", ylabel="Win rate", title=_title(rows[name]))
+    chosen.legend()
+    return chosen
 
 
 def calibrated(policy: PolicyValidation, level: float) -> Plate | None:
@@ -136,7 +159,7 @@ def calibrated(policy: PolicyValidation, level: float) -> Plate | None:
 
 def by_size(policy: PolicyValidation) -> Plate:
     """Win rate against N, as observed and as the law predicts."""
-    rows = policy.win_rates
+    rows = different_rows(policy.win_rates)
     with _style():
         ax = _axes()
         theory = policy.theory
@@ -158,7 +181,7 @@ def by_size(policy: PolicyValidation) -> Plate:
 
 def by_truth(policy: PolicyValidation) -> Plate | None:
     """Win rate against N, by the reward and by the true reward."""
-    rows = [row for row in policy.win_rates if row.truth is not None]
+    rows = [row for row in different_rows(policy.win_rates) if row.truth is not None]
     if not rows:
         return None
 
@@ -187,13 +210,24 @@ def _curve(ax: Axes, name: str, procedure: str, nats: Array, label: str) -> None
     draw_curve(ax, name, curve.kl, curve.win_rate, count=0, label=label)
 
 
+def _panel(ax: Axes, policy: PolicyValidation, row: WinRate, nats: Array) -> None:
+    """The optimum, what the law says, and the run."""
+    _curve(ax, OPTIMAL, row.procedure, nats, "optimum")
+    if policy.theory is not None:
+        _expected(ax, policy.theory, row, nats)
+    _run(ax, policy, row)
+
+
 def _expected(ax: Axes, theory: Theory, row: WinRate, nats: Array) -> None:
-    _curve(ax, theory.transform, row.procedure, nats, f"transform of the {law_words(theory)}")
+    if theory.k.value >= 0.0:  # below 0 the law is on no curve of its transform
+        _curve(ax, theory.transform, row.procedure, nats, f"transform of the {law_words(theory)}")
     if row.predicted is not None:
         ax.plot(
             theory.kl.value, row.predicted, "D", color=style_of(theory.transform).color,
             markerfacecolor="none", markersize=10.0, markeredgewidth=1.5, zorder=10,
-            label="what the law predicts",
+            label="what the law predicts"
+            if theory.k.value >= 0.0
+            else f"what the {law_words(theory)}, predicts",
         )  # fmt: skip
 
 
@@ -212,12 +246,14 @@ def _run(ax: Axes, policy: PolicyValidation, row: WinRate) -> None:
         ax.errorbar((low + high) / 2, row.estimate, xerr=(high - low) / 2, **_BAR)
 
 
-def _bars(ax: Axes, places: Sequence[float], intervals: Sequence[Interval], **style: Any) -> None:
+def _bars(
+    ax: Axes, places: Sequence[float], intervals: Sequence[Interval], color: str = BLACK
+) -> None:
     """Vertical bars over intervals, which need not hold the estimate: a bootstrap's may not."""
     for x, interval in zip(places, intervals, strict=True):
         if interval is not None:
             low, high = interval
-            ax.errorbar(x, (low + high) / 2, yerr=(high - low) / 2, **(_BAR | style))
+            ax.errorbar(x, (low + high) / 2, yerr=(high - low) / 2, **(_BAR | {"ecolor": color}))
 
 
 def _points(
@@ -230,8 +266,9 @@ def _points(
 ) -> None:
     """Win rates against N, a little to one side: a marker and a line for each kind of procedure."""
     low, high = _size_range(rows)
-    shift = (high / low) ** (0.015 * side)
     for kind, (words, marker, line) in _KINDS.items():
+        # observed and predicted, and Best- and Worst-of-N, stand beside each other
+        shift = (high / low) ** (0.009 * side + 0.024 * _BESIDE[kind])
         of_kind = sorted((row for row in rows if _kind(row) == kind), key=_size)
         read_off = [(shift * _size(row), *read(row)) for row in of_kind]
         known = [(x, value, ci) for x, value, ci in read_off if value is not None]
@@ -245,7 +282,7 @@ def _points(
             "zorder": 11,
         } | style
         ax.plot(places, values, label=f"{label}, {words}", **look)
-        _bars(ax, places, intervals, ecolor=style["color"])
+        _bars(ax, places, intervals, style["color"])
 
 
 def _finish_sizes(ax: Axes, rows: Sequence[WinRate]) -> None:
@@ -287,7 +324,7 @@ def _nats(policy: PolicyValidation) -> tuple[float, float]:
 
 
 def _kind(row: WinRate) -> str:
-    return row.procedure.partition(":")[0]
+    return row.procedure.partition(":")[0] if _size(row) > 1 else "standard"
 
 
 def _size(row: WinRate) -> int:
@@ -298,9 +335,14 @@ def _name(row: WinRate) -> str:
     return procedure_words(row.procedure)
 
 
+def _title(row: WinRate) -> str:
+    words = _name(row)
+    return words[0].upper() + words[1:]
+
+
 def _frontier_words(policy: PolicyValidation, row: WinRate) -> str:
     cost = spent(policy)
-    text = f"{_name(row)[0].upper() + _name(row)[1:]}: win rate {percent(row.estimate)}"
+    text = f"{_title(row)}: win rate {percent(row.estimate)}"
     text += " at an unknown KL" if cost is None else f" at {cost.value:.3g} nats"
     if row.predicted is not None:
         text += f", {percent(row.predicted)} predicted"
@@ -318,7 +360,7 @@ def _style() -> Iterator[None]:
 
 def _axes(title: str = "") -> Axes:
     height = 0.735 if title else 0.8
-    ax = mpl_figure.Figure(figsize=_SIZE).add_axes((0.145, 0.165, 0.825, height))
+    ax = Figure(figsize=_SIZE).add_axes((0.145, 0.165, 0.825, height))
     ax.set_title(title)
     return ax
 
@@ -332,18 +374,20 @@ def _plate(panels: Sequence[tuple[Axes, str]]) -> Plate:
             ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-        pictures.append(_picture(ax.get_figure(), text))
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # they were made together
+        pictures.append(_picture(figure, text))
     return Plate(tuple(pictures), tuple(_key(handle, label) for label, handle in handles.items()))
 
 
-def _key(handle: Any, label: str) -> Picture:
+def _key(handle: Artist, label: str) -> Picture:
     """The sample of a line, marker or patch that a legend would show."""
-    figure = mpl_figure.Figure(figsize=(0.5, 0.17))
+    figure = Figure(figsize=(0.5, 0.24))
     figure.legend([handle], [""], loc="center", borderpad=0.0, handletextpad=0.0, handlelength=3.4)
     return _picture(figure, label)
 
 
-def _picture(figure: Any, text: str) -> Picture:
+def _picture(figure: Figure, text: str) -> Picture:
     code = base64.b64encode(image(figure, "svg")).decode()
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Picture(f"data:image/svg+xml;base64,{code}", text, width, height)

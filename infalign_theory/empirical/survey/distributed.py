@@ -10,14 +10,17 @@ import logging
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from infalign_theory import __version__
 from infalign_theory.empirical.scores.database import database
 from infalign_theory.empirical.scores.sources import Source
-from infalign_theory.empirical.survey.shares import Question, Share, answer, together
-from infalign_theory.empirical.survey.surveys import SHARE_ROWS, named
+from infalign_theory.empirical.survey.measurements import Measurements, measure_share, united
+from infalign_theory.empirical.survey.questions import SHARE_ROWS, Question, name_policies
 from infalign_theory.errors import InputError
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
 
 _RETRIES = 5
 _PATIENCE = 8.0  # seconds for a scheduler to answer
@@ -27,10 +30,11 @@ def survey_on_dask(
     source: Source,
     base: str | None,
     procedures: tuple[str, ...],
+    *,
     memory: str,
-    dask: Any,
+    dask: Client | str | bool,
     step: Callable[[str], None],
-) -> tuple[Question, Share]:
+) -> tuple[Question, Measurements]:
     """Measure all prompts on a cluster: an address, a client, or True for one on this machine."""
     if not source.in_files:
         raise InputError(
@@ -42,11 +46,13 @@ def survey_on_dask(
         from dask.distributed import as_completed
 
         versions = _versions()
-        seen = client.gather(client.map(_inspect, [source.only(part) for part in source.parts],
-                                        memory=memory, versions=versions, retries=_RETRIES,
-                                        pure=False))  # fmt: skip
+        inspected = client.map(
+            _inspect, [source.only(part) for part in source.parts],
+            memory=memory, versions=versions, retries=_RETRIES, pure=False,
+        )  # fmt: skip
+        seen = client.gather(inspected)  # type: ignore[no-untyped-call]
         names = sorted({name for _, found in seen for name in found})
-        question = Question(source, named(source, base, names), procedures, memory)
+        question = Question(source, name_policies(source, base, names), procedures, memory)
         workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
         shares = max(2 * workers, -(-sum(rows for rows, _ in seen) // SHARE_ROWS))
         futures = client.map(
@@ -56,7 +62,8 @@ def survey_on_dask(
         finished = as_completed(futures)  # type: ignore[no-untyped-call]
         for done, _ in enumerate(finished):
             step(f"measuring, {done + 1} of {shares} parts done")
-        return question, together(client.gather(futures))
+        measured = client.gather(futures)  # type: ignore[no-untyped-call]
+        return question, united(measured)
 
 
 def _inspect(source: Source, memory: str, versions: dict[str, str]) -> tuple[int, list[str]]:
@@ -68,9 +75,9 @@ def _inspect(source: Source, memory: str, versions: dict[str, str]) -> tuple[int
         return rows, source.policies(connection)
 
 
-def _answer(share: int, question: Question, shares: int, versions: dict[str, str]) -> Share:
+def _answer(share: int, question: Question, shares: int, versions: dict[str, str]) -> Measurements:
     _refuse_other(versions)
-    return answer(question, share, shares)
+    return measure_share(question, share, shares)
 
 
 def _versions() -> dict[str, str]:
@@ -96,7 +103,7 @@ def _refuse_other(versions: dict[str, str]) -> None:
 
 
 @contextmanager
-def _client(dask: Any) -> Iterator[Any]:
+def _client(dask: Client | str | bool) -> Iterator[Client]:
     try:
         from dask.distributed import Client, LocalCluster
     except ImportError:

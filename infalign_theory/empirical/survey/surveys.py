@@ -3,69 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
-from infalign_theory.empirical.scores.database import database, first_names
-from infalign_theory.empirical.scores.reading import DEFAULT_BASE
+from infalign_theory.empirical.scores.database import database
 from infalign_theory.empirical.scores.sources import Source
-from infalign_theory.empirical.survey.shares import Question, Share, measure, together
-from infalign_theory.errors import InputError
+from infalign_theory.empirical.survey.measurements import Measurements, measure, united
+from infalign_theory.empirical.survey.questions import SHARE_ROWS, Question, name_policies
 
-SHARE_ROWS = 1 << 23
+if TYPE_CHECKING:
+    from dask.distributed import Client
 
 
 def survey(
     source: Source,
     base: str | None,
     procedures: tuple[str, ...],
+    *,
     memory: str,
-    dask: Any,
+    dask: Client | str | bool | None,
     step: Callable[[str], None],
-) -> tuple[Question, Share]:
+) -> tuple[Question, Measurements]:
     """Measure all prompts: the question that was asked, policies named, and its answer."""
     if dask is not None and dask is not False:
         from infalign_theory.empirical.survey.distributed import survey_on_dask
 
-        return survey_on_dask(source, base, procedures, memory, dask, step)
+        return survey_on_dask(source, base, procedures, memory=memory, dask=dask, step=step)
     step("reading")
     with database(memory) as connection:
         source.load(connection)
         rows = connection.execute("SELECT count(*) FROM source").fetchall()[0][0]
         question = Question(
-            source, named(source, base, source.policies(connection)), procedures, memory
+            source, name_policies(source, base, source.policies(connection)), procedures, memory
         )
         shares = max(1, -(-rows // SHARE_ROWS))
         found = []
         for share in range(shares):
             step("measuring" if shares == 1 else f"measuring, part {share + 1} of {shares}")
             found.append(measure(connection, question, share, shares))
-    return question, together(found)
-
-
-def named(source: Source, base: str | None, policies: list[str]) -> tuple[str, ...]:
-    """Names of all policies, the base first, from their sorted names."""
-    column = source.columns.get("policy")
-    where = "the files hold" if column is None else f"column {column!r} holds"
-    if not policies:
-        if column is not None:
-            raise InputError(f"the scores hold no rows with a policy in column {column!r}.")
-        raise InputError(
-            "the scores name no policy; name the column that does with policy= (--policy), or "
-            "give one file a policy."
-        )
-    chosen = DEFAULT_BASE if base is None and DEFAULT_BASE in policies else base
-    if chosen is None:
-        raise InputError(
-            f"which policy is the base? {where} {first_names(policies)}; name one of them with "
-            "base= (--base)."
-        )
-    if chosen not in policies:
-        raise InputError(f"there is no policy {chosen!r}: {where} {first_names(policies)}.")
-    others = [name for name in policies if name != chosen]
-    if not others:
-        raise InputError(
-            f"{where} the base {chosen!r} only; give the aligned policy's scores as well."
-        )
-    if len(others) > 100:
-        raise InputError(f"{where} {len(policies)} policies; at most 101 can be compared at once.")
-    return (chosen, *others)
+    return question, united(found)

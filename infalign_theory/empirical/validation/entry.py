@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from infalign_theory.empirical.fitting.theories import CONTINUOUS, DISCRETE, Ask
+from infalign_theory.empirical.fitting.laws import Law
 from infalign_theory.empirical.scores.database import check_memory
+from infalign_theory.empirical.scores.findings import Finding
 from infalign_theory.empirical.scores.sources import ScoresLike, Source
 from infalign_theory.empirical.scores.wide import WideLike
 from infalign_theory.empirical.statistics.ties import FREQUENT_TIES
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
 from infalign_theory.empirical.survey.surveys import survey
-from infalign_theory.empirical.validation.judging import View
+from infalign_theory.empirical.validation.judging import Judge
+from infalign_theory.empirical.validation.request import (
+    AUTO,
+    STANDARD,
+    law_named,
+    procedure_names,
+    resampling,
+    theory_request,
+)
 from infalign_theory.empirical.validation.results import Validation
 from infalign_theory.errors import InputError
-from infalign_theory.policies.budgets import budget
-from infalign_theory.procedures import Procedure, power_sides
-from infalign_theory.procedures.names import as_procedure
+from infalign_theory.procedures import Procedure
 from infalign_theory.transforms.core import Transform
-from infalign_theory.transforms.names import as_transform
 
-STANDARD = "standard"
-_FEWEST_RESAMPLES = 100
+if TYPE_CHECKING:
+    from dask.distributed import Client
 
 
 def validate(
@@ -32,8 +36,8 @@ def validate(
     *,
     procedure: Procedure | str | Sequence[Procedure | str] = STANDARD,
     transform: Transform | str | None = None,
-    kl: Any = None,
-    beta: Any = None,
+    kl: float | None = None,
+    beta: float | None = None,
     prompt: str = "prompt",
     reward: str = "reward",
     policy: str | None = None,
@@ -43,12 +47,12 @@ def validate(
     wide: WideLike | None = None,
     sample: str | None = None,
     strict: bool = False,
-    law: str = "auto",
+    law: str = AUTO,
     level: float = 0.95,
     bootstrap: int = 0,
     seed: int = 0,
     memory: str = "1GB",
-    dask: Any = None,
+    dask: Client | str | bool | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Validation:
     r"""Judge aligned policies by their scores: win rates, KL, and what theory expected of them.
@@ -127,86 +131,52 @@ def validate(
     >>> row.procedure, row.prompts, abs(row.z) < 3
     ('bon:4', 60, True)
     """
-    names = _procedure_names(procedure)
-    if law not in ("auto", CONTINUOUS, DISCRETE):
-        raise InputError(f"law = {law!r} is not known; give 'auto', 'continuous' or 'discrete'.")
-    mean_over_prompts([0.0], level=level)  # refuses a bad level
-    resamples = _natural(bootstrap, "bootstrap")
-    if 0 < resamples < _FEWEST_RESAMPLES:
-        raise InputError(
-            f"bootstrap = {resamples} resamples make no interval; give {_FEWEST_RESAMPLES} or "
-            "more, or 0 for Student intervals."
-        )
-    start = _natural(seed, "seed")
-    wish = _ask(transform, beta, kl, names, level)
-    columns = {
-        "prompt": prompt, "reward": reward, "policy": policy, "truth": truth,
-        "log_ratio": log_ratio, "sample": sample,
-    }  # fmt: skip
+    names = procedure_names(procedure)
+    kind = law_named(law)
+    resamples, start = resampling(bootstrap, seed)
+    request = theory_request(transform, beta=beta, kl=kl, names=names, level=level)
+    columns = {"prompt": prompt, "reward": reward, "policy": policy}
+    columns |= {"truth": truth, "log_ratio": log_ratio, "sample": sample}
     source = Source.of(scores, columns, by_part=policy is None, wide=wide)
     step = progress or (lambda name: None)
-    question, share = survey(source, base, wish.procedures, check_memory(memory), dask, step)
-    findings = share.findings.listed(question.policies, reward)
-    view = View(question, share, wish, resamples, start)
-    kept, lost = view.judgeable()
+    question, measured = survey(
+        source, base, request.procedures, memory=check_memory(memory), dask=dask, step=step
+    )
+    judge = Judge(question, measured, request, resamples, start)
+    kept, findings = _judgeable(judge, names, reward, strict=strict)
+    ties = measured.base.ties[measured.base.samples > 1]
+    base_ties = mean_over_prompts(ties).value if ties.size else 0.0
+    if kind is None:
+        kind = Law.DISCRETE if base_ties > FREQUENT_TIES else Law.CONTINUOUS
+    policies = {}
+    for i in kept:
+        name = question.policies[1 + i]
+        step(f"judging {name}")
+        policies[name] = judge.judged(i, kind, names)
+    made = f"bootstrap over prompts (BCa, {resamples} resamples, seed {start})"
+    return Validation(
+        base=question.policies[0],
+        base_samples=int(measured.base.samples.sum()),
+        base_tie_fraction=base_ties,
+        policies=policies,
+        differences=tuple(judge.differences(kept, names)),
+        findings=findings,
+        level=level,
+        interval=made if resamples else "Student t over prompts",
+    )
+
+
+def _judgeable(
+    judge: Judge, names: tuple[str, ...], reward: str, *, strict: bool
+) -> tuple[list[int], tuple[Finding, ...]]:
+    """Policies that can be judged and everything found about the scores; refuses what it must."""
+    findings = judge.measured.findings.listed(judge.question.policies, reward)
+    kept, lost = judge.judgeable()
     findings += lost
-    findings += [f for i in kept for f in view.too_few(i, names)]
+    findings += [finding for i in kept for finding in judge.too_few(i, names)]
     if strict and findings:
         more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
         raise InputError(f"strict: {findings[0].text}{more}; repair the scores or drop strict.")
     if not kept:
         raise InputError(f"{lost[-1].text}; check the columns and that prompts are named alike.")
-    base_ties = mean_over_prompts(share.base.ties).value if share.base.samples.max() > 1 else 0.0
-    chosen = law if law != "auto" else (DISCRETE if base_ties > FREQUENT_TIES else CONTINUOUS)
-    policies = {}
-    for i in kept:
-        name = question.policies[1 + i]
-        step(f"judging {name}")
-        policies[name] = view.judged(i, chosen, names)
-    return Validation(
-        question.policies[0], int(share.base.samples.sum()), base_ties, policies,
-        tuple(view.differences(kept, names)), tuple(findings), level,
-        f"bootstrap over prompts (BCa, {resamples} resamples, seed {start})" if resamples
-        else "Student t over prompts",
-    )  # fmt: skip
-
-
-def _procedure_names(procedure: Any) -> tuple[str, ...]:
-    given = [procedure] if isinstance(procedure, (Procedure, str)) else procedure
-    if not isinstance(given, Iterable):
-        raise InputError(f"procedure = {given!r:.60} is not one; give one or a list of them.")
-    chosen = [as_procedure(item) for item in given]
-    if not chosen:
-        raise InputError("no procedure given; name at least one, as in 'bon:4'.")
-    for item in chosen:
-        if power_sides(item)[1] == 0:
-            raise InputError(
-                f"procedure {item.name} has no unbiased estimator here; give standard, bon:N or "
-                "won:N."
-            )
-    return tuple(dict.fromkeys(item.name for item in chosen))
-
-
-def _natural(value: Any, name: str) -> int:
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{name} = {value!r:.40} is not allowed; give a whole number from 0 on.")
-    return int(value)
-
-
-def _ask(transform: Any, beta: Any, kl: Any, names: tuple[str, ...], level: float) -> Ask:
-    if isinstance(transform, str) and transform.strip().startswith("optimal"):
-        raise InputError(
-            f"transform {transform!r} is no transform that training applied; give the run's own, "
-            "as in 'exp:10', or none to have one fitted (efficiency tells how far from optimal)."
-        )
-    chosen = None if transform is None else as_transform(transform)
-    if beta is not None or kl is not None:
-        if chosen is None:
-            raise InputError(
-                "beta or kl given without a transform; name the transform of the run, as in "
-                "transform='exp:10' (--transform exp:10)."
-            )
-        beta, nats = budget(beta, kl)
-        kl = None if beta is not None else nats
-    # the standard win rate comes first: the KL floor needs it, asked for or not
-    return Ask(chosen, beta, kl, tuple(dict.fromkeys((STANDARD, *names))), level)
+    return kept, tuple(findings)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from infalign_theory.empirical.fitting.theories import Theory
+from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.scores.findings import Finding
 from infalign_theory.empirical.statistics.uncertainty import Estimate
+from infalign_theory.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,16 @@ class Pick:
 class TrueReward:
     """The same comparison judged by the true reward; picks are still made by the reward.
 
-    ``gap`` is the reward's win rate minus the true one, prompt by prompt: reward hacking.
-    ``picked`` is the mean truth of the pick, ``oracle`` that of a pick made by the truth itself
-    (pass@N for Best-of-N and all-N for Worst-of-N where truth is 0 or 1).
+    ``gap`` is the reward's win rate minus the true one, prompt by prompt. A truth coarser than the
+    reward makes a gap of its own, so ``shortfall`` compares with a perfect proxy: the true win rate
+    had the reward ordered a prompt's samples by their truths, minus the true one; what is above 0
+    is reward hacking. ``picked`` is the mean truth of the pick, ``oracle`` that of a pick made by
+    the truth itself (pass@N for Best-of-N and all-N for Worst-of-N where truth is 0 or 1).
     """
 
     win_rate: Estimate
     gap: Estimate
+    shortfall: Estimate
     picked: Pick
     oracle: Pick
 
@@ -55,9 +62,10 @@ class WinRate:
     prompts, excluded : int
         Prompts used, and prompts of both policies with fewer than N samples on a side.
     optimal_kl, optimal_kl_ci : float or None, pair or None
-        Least KL of any policy with this win rate, in nats; at the ends of ``ci``.
+        Least KL in nats of any policy with this win rate, and of all win rates in ``ci``: from 0
+        where it holds 1/2. None where no finite KL is enough.
     efficiency : float or None
-        ``optimal_kl`` over the KL spent.
+        ``optimal_kl`` over the KL spent; None where the run did not win or no KL is trusted.
     reward : Pick
     truth : TrueReward or None
     """
@@ -78,7 +86,7 @@ class WinRate:
     truth: TrueReward | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PolicyValidation:
     """One aligned policy against the base.
 
@@ -96,7 +104,8 @@ class PolicyValidation:
     calibrated_kl : Estimate
         KL of the law of calibrated rewards, without any theory: a lower bound of the KL.
     kl_spent, kl_source : float or None, str
-        The KL that efficiencies refer to, and whether it is "log-ratios", "theory" or "none".
+        The KL that efficiencies refer to, and whether it is from "log-ratios", "theory" or "none":
+        a law's KL is none where the run departs from a planned law or needs more than that.
     theory : Theory or None
     win_rates : tuple of WinRate
     verdict : tuple of str
@@ -121,6 +130,46 @@ class PolicyValidation:
     verdict: tuple[str, ...]
     notes: tuple[str, ...]
     extremes: tuple[tuple[float, str], ...]
+
+    def __repr__(self) -> str:
+        rates = ", ".join(f"{row.procedure} {row.estimate:.4g}" for row in self.win_rates)
+        return f"<PolicyValidation {self.name!r} on {self.prompts} prompts: {rates}>"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a procedure."""
+        import pandas as pd
+
+        return pd.DataFrame(self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """A row a procedure, ready for a table."""
+        names = ["procedure", "estimate", "stderr", "predicted", "z", "prompts", "excluded"]
+        names += ["optimal_kl", "efficiency"]
+        rows = []
+        for row in self.win_rates:
+            low, high = row.ci or (None, None)
+            shown = {name: getattr(row, name) for name in names}
+            truth = None if row.truth is None else row.truth.win_rate.value
+            shown |= {"ci_low": low, "ci_high": high, "true_win_rate": truth}
+            rows.append({"policy": self.name, **shown})
+        return rows
+
+    def _repr_html_(self) -> str:
+        return _html((self,))
+
+    def plot(self, procedure: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw win rate against KL under one procedure: the run, the optimum, what was expected.
+
+        Parameters
+        ----------
+        procedure : str, optional
+            One of those judged; the first of them by default.
+        ax : Axes, optional
+            Pyplot's current axes by default.
+        """
+        from infalign_theory.empirical.report.pictures import draw_run
+
+        return draw_run(self, procedure, ax)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: numbers, texts, lists and dictionaries; None where there is no number."""
@@ -209,17 +258,28 @@ class Validation:
         """A row a policy and procedure."""
         import pandas as pd
 
-        names = ["procedure", "estimate", "stderr", "predicted", "z", "prompts", "excluded"]
-        names += ["optimal_kl", "efficiency"]
-        rows = []
-        for policy in self.policies.values():
-            for row in policy.win_rates:
-                low, high = row.ci or (None, None)
-                shown = {name: getattr(row, name) for name in names}
-                truth = None if row.truth is None else row.truth.win_rate.value
-                rows.append({"policy": policy.name, **shown, "ci_low": low, "ci_high": high,
-                             "true_win_rate": truth})  # fmt: skip
-        return pd.DataFrame(rows)
+        return pd.DataFrame([row for policy in self.policies.values() for row in policy._rows()])
+
+    def plot(
+        self, policy: str | None = None, procedure: str | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Draw one policy's win rate against KL; see :meth:`PolicyValidation.plot`.
+
+        Parameters
+        ----------
+        policy : str, optional
+            The first one by default.
+        procedure : str, optional
+            The first one judged by default.
+        ax : Axes, optional
+            Pyplot's current axes by default.
+        """
+        name = next(iter(self.policies)) if policy is None else policy
+        if name not in self.policies:
+            raise InputError(
+                f"there is no policy {name!r} here; give one of {list(self.policies)}."
+            )
+        return self.policies[name].plot(procedure, ax)
 
     def report(self, path: str | Path, command: str | None = None) -> None:
         """Write one self-contained HTML page, whole or not at all.
@@ -231,4 +291,24 @@ class Validation:
         write_report(self, Path(path), command)
 
     def _repr_html_(self) -> str:
-        return str(self.to_frame()._repr_html_())  # type: ignore[operator]
+        return _html(tuple(self.policies.values()))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policies", MappingProxyType(dict(self.policies)))
+
+    def __reduce__(self) -> tuple[type[Validation], tuple[Any, ...]]:
+        # a read-only view of a dictionary cannot be pickled
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self), tuple((values | {"policies": dict(self.policies)}).values())
+
+
+def _html(policies: tuple[PolicyValidation, ...]) -> str:
+    """Verdicts and tables for notebooks; names are the users' own and escaped."""
+    import pandas as pd
+
+    parts = []
+    for policy in policies:
+        parts += [f"<p>{escape(sentence)}</p>" for sentence in policy.verdict]
+        parts += [f"<p><small>Note: {escape(note)}</small></p>" for note in policy.notes]
+    rows = [row for policy in policies for row in policy._rows()]
+    return "".join(parts) + pd.DataFrame(rows).to_html(index=False, escape=True)

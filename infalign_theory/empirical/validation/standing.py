@@ -10,12 +10,15 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 
+from infalign_theory.empirical.fitting.laws import Law
+from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.kl import kl_floor
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.procedures import BestOfN, Procedure, WorstOfN, power_sides
+from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array, IntArray
 
 _LARGEST_KL = 40.0
@@ -29,14 +32,15 @@ _ENOUGH = 100
 def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
     """Least KL in nats of any policy with this win rate, on a continuous base.
 
-    The inverse of the optimal frontier, below 1/2 that of losing (design 2.5: Best-of-N turned
-    round is Worst-of-N); None where no finite KL is enough within float64. For single samples it
+    The inverse of the optimal frontier, below 1/2 that of losing (Best-of-N of rewards in the
+    opposite order is Worst-of-N); None where no finite KL is enough within float64. For single
+    samples it
     is the KL floor.
     """
     if win_rate == 0.5:
         return 0.0
     if win_rate < 0.5:
-        return optimal_kl(turned(procedure), 1.0 - win_rate)
+        return optimal_kl(reversed_order(procedure), 1.0 - win_rate)
     powers = Powers.of(procedure, procedure)
     if powers is None:
         floor = kl_floor(win_rate)
@@ -59,8 +63,8 @@ def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
     return float(path.at(np.array([found]))[1][0])
 
 
-def turned(procedure: Procedure) -> Procedure:
-    """What a procedure is for rewards turned round."""
+def reversed_order(procedure: Procedure) -> Procedure:
+    """What a procedure is for rewards in the opposite order."""
     sign, n = power_sides(procedure)
     if sign == 0:
         return procedure
@@ -99,10 +103,10 @@ class DiscreteStanding:
         return self._known[at]
 
     @cached_property
-    def _turned(self) -> DiscreteStanding:
+    def _reversed(self) -> DiscreteStanding:
         """The same with the order of scores turned round."""
         atoms = self.atoms[-1] - self.atoms[::-1]
-        return DiscreteStanding(self.counts[::-1], atoms, turned(self.procedure))
+        return DiscreteStanding(self.counts[::-1], atoms, reversed_order(self.procedure))
 
     def _laws_and_weights(self) -> tuple[PromptBases, Array]:
         """Each prompt's law, and with one sample less, with weights that sum to 1."""
@@ -135,7 +139,7 @@ class DiscreteStanding:
         if win_rate == 0.5:
             return 0.0
         if win_rate < 0.5:
-            return self._turned.optimal_kl(1.0 - win_rate)
+            return self._reversed.optimal_kl(1.0 - win_rate)
         last = _LOG_K.size - 1
         if win_rate >= self._point(last)[0]:
             return None
@@ -146,7 +150,44 @@ class DiscreteStanding:
             won, nats = self._point(at)
             if won > points[-1][0] + 1e-12 and nats > points[-1][1]:
                 points.append((won, nats))
+        if len(points) == 1:  # every prompt's base scores are all equal: nothing can be won
+            return None
         won_at, nats_at = np.array(points).T
         if win_rate >= won_at[-1]:  # corrected numbers need not rise at every step
             return float(nats_at[-1])
         return max(float(PchipInterpolator(won_at, nats_at)(win_rate)), 0.0)
+
+
+class LeastKL:
+    """The least KL for a win rate under any procedure, on the base that the law has."""
+
+    def __init__(self, law: Law, ranks: TiedRanks) -> None:
+        self._law, self._ranks = law, ranks
+        self._standings: dict[str, DiscreteStanding] = {}
+
+    def of(self, name: str, win_rate: float) -> float | None:
+        """Least KL in nats; None where no finite one is enough."""
+        if self._law == Law.CONTINUOUS:
+            return optimal_kl(as_procedure(name), win_rate)
+        if name not in self._standings:
+            self._standings[name] = DiscreteStanding(
+                self._ranks.counts, self._ranks.atoms, as_procedure(name)
+            )
+        return self._standings[name].optimal_kl(win_rate)
+
+    def interval(
+        self, name: str, ci: tuple[float, float], estimate: float
+    ) -> tuple[float | None, float | None]:
+        """Least KLs of all win rates in an interval: from 0 where it holds 1/2, where it costs 0.
+
+        The cost rises to both sides of 1/2. None is one without bound.
+        """
+        low, high = ci
+        costs = [self.of(name, low), self.of(name, high)]
+        if low <= estimate <= high:
+            costs.append(self.of(name, estimate))
+        finite = [cost for cost in costs if cost is not None]
+        top = None if len(finite) < len(costs) else max(finite)
+        if low <= 0.5 <= high:
+            return 0.0, top
+        return (min(finite) if finite else None), top

@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from scipy import special
-
-from infalign_theory.empirical.fitting.theories import Ask, Theory
+from infalign_theory.empirical.fitting.laws import Theory
+from infalign_theory.empirical.validation.agreement import Agreement
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
+from infalign_theory.empirical.validation.spending import KLSource
+from infalign_theory.empirical.validation.words import percent, procedure_words
 
-_LARGE_Z = 3.0
-_DOUBTFUL = 0.01
 _MOST = 5
+_ROUNDING = 1e-9  # of a win rate
 
 
-def verdict(result: PolicyValidation, ask: Ask, base: str) -> PolicyValidation:
-    """The same result with its verdict: did it win, as theory said, at what cost, truly?"""
+def verdict(
+    result: PolicyValidation, found: Agreement | None, base: str, level: float
+) -> tuple[str, ...]:
+    """Did it win, is the reward being hacked, as theory said, at what cost?"""
     sentences = [
-        _won(result, base, ask.level),
+        _won(result, base, level),
         _others(result.win_rates),
-        _agreement(result),
+        hacking(result.win_rates)[0],
+        _agreement(result.theory, found),
         _cost(result),
-        _hacking(result),
     ]
-    return replace(result, verdict=tuple(sentence for sentence in sentences if sentence))
-
-
-def procedure_words(name: str) -> str:
-    """A procedure as prose has it."""
-    kind, _, n = name.partition(":")
-    if n == "1":
-        return "single samples"
-    return {"bon": f"Best-of-{n}", "won": f"Worst-of-{n}"}.get(kind, "single samples")
-
-
-def percent(value: float) -> str:
-    """A share of one in percent with one decimal."""
-    return f"{100 * value:.1f} %"
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -71,84 +59,90 @@ def _others(rows: Sequence[WinRate]) -> str:
     return f"It is {_listed(told[:_MOST])}{more}."
 
 
-def _agreement(result: PolicyValidation) -> str:
-    theory = result.theory
-    if theory is None:
+def _agreement(theory: Theory | None, found: Agreement | None) -> str:
+    if theory is None or found is None:
         return "No law was found to compare it with."
     which = "fitted" if theory.fitted else "planned"
-    tested = [row for row in result.win_rates if row.z is not None and not _matched(row, theory)]
-    far = [row for row in tested if abs(row.z or 0.0) > _limit(row)]
-    bad = theory.goodness is not None and theory.goodness.p_value < _DOUBTFUL
     law = f"the {which} law ({theory.transform}, {theory.kl.value:.3g} nats)"
-    if not far and not bad:
-        if theory.goodness is None and not tested:
+    if found.untold is not None:
+        return f"These samples cannot tell whether it follows {law}: {found.untold}."
+    if not found.departs:
+        if not found.tested:
             return f"There is too little data to test {law}."
         return f"Win rates and calibrated rewards agree with {law}."
     parts = []
-    if far:
-        worst = max(far, key=lambda row: abs(row.z or 0.0))
-        where = _listed([procedure_words(row.procedure) for row in far])
+    if found.departing:
+        worst = max(found.departing, key=lambda row: abs(row.z or 0.0))
+        where = _listed(list(dict.fromkeys(procedure_words(r.procedure) for r in found.departing)))
         parts.append(f"win rates under {where} depart from {law} (z up to {worst.z:+.1f})")
-    if bad and theory.goodness is not None:
-        subject = "calibrated rewards do not follow it" if far else (
-            f"calibrated rewards do not follow {law}"
-        )  # fmt: skip
+    if found.rejected and theory.goodness is not None:
+        subject = f"calibrated rewards do not follow {'it' if found.departing else law}"
         parts.append(f"{subject} (p = {theory.goodness.p_value:.1g})")
     text = " and ".join(parts)
     return text[0].upper() + text[1:] + "."
 
 
-def _matched(row: WinRate, theory: Theory) -> bool:
-    """Whether a fit makes the prediction equal to the estimate: single samples, by any tilt."""
-    return theory.fitted and procedure_words(row.procedure) == "single samples"
-
-
-def _limit(row: WinRate) -> float:
-    """|z| that chance exceeds as rarely as a normal number exceeds 3: Student over prompts."""
-    return float(special.stdtrit(max(row.prompts - 1, 1), special.ndtr(_LARGE_Z)))
-
-
 def _cost(result: PolicyValidation) -> str:
+    """What was spent beside what the optimum needs, where the run has won for certain."""
     rated = [
-        row for row in result.win_rates
+        row
+        for row in result.win_rates
         if row.efficiency is not None and row.ci is not None and row.ci[0] > 0.5
-    ]  # fmt: skip
+    ]
     if not rated or result.kl_spent is None:
         return ""
     rated.sort(key=lambda row: row.efficiency or 0.0)
-    how = "measured from log-ratios" if result.kl_source == "log-ratios" else "by the law"
-    spent = f"It spent {result.kl_spent:.3g} nats ({how})"
-
-    def share(row: WinRate) -> str:
-        efficiency = row.efficiency or 0.0
-        what = "more than that" if efficiency >= 1.0 else f"{percent(efficiency)} of that"
-        return f"{what} under {procedure_words(row.procedure)}"
-
+    measured = result.kl_source == KLSource.LOG_RATIOS
+    spent = f"It spent {result.kl_spent:.3g} nats "
+    spent += "(measured from log-ratios)" if measured else "(by the law)"
     ends = [rated[0]] if len(rated) == 1 else [rated[0], rated[-1]]
-    return f"{spent}; the optimum needs {_listed([share(row) for row in ends])}."
+    return f"{spent}; the optimum needs {_listed([_needed(row, result) for row in ends])}."
 
 
-def _hacking(result: PolicyValidation) -> str:
-    rows = [row for row in result.win_rates if row.truth is not None]
-    if not rows:
-        return ""
+def _needed(row: WinRate, result: PolicyValidation) -> str:
+    """The part of the KL spent that the optimum needs; not all of it is ever above all."""
+    efficiency, where = row.efficiency or 0.0, f"under {procedure_words(row.procedure)}"
+    if efficiency < 1.0:
+        return f"{percent(efficiency)} of that {where}"
+    nats = f"{row.optimal_kl:.3g} nats {where}"
+    spent = result.kl if result.kl_source == KLSource.LOG_RATIOS else (
+        None if result.theory is None else result.theory.kl
+    )  # fmt: skip
+    most = spent.ci[1] if spent is not None and spent.ci is not None else result.kl_spent or 0.0
+    least = row.optimal_kl_ci[0] if row.optimal_kl_ci is not None else None
+    if least is not None and least <= most:
+        return f"{nats}, as much within noise"
+    return f"{nats}, which no policy can undercut: the KL or the scores are not what they should be"
 
-    def least_gap(row: WinRate) -> float:
-        gap = row.truth.gap.ci if row.truth is not None else None
-        return gap[0] if gap is not None else -1.0
 
-    row = max(rows, key=least_gap)
-    truth = row.truth
-    if truth is None or truth.gap.ci is None:
-        return ""
+def hacking(rows: Sequence[WinRate]) -> tuple[str, bool]:
+    """What the true reward says of the picks, and whether the reward is being hacked.
+
+    Hacked is a reward whose picks win less, by the truth, than those of a perfect proxy would
+    whose truth is as coarse: ties in the truth alone make no hacking.
+    """
+    judged = [(row, row.truth) for row in rows if row.truth is not None]
+    if not judged:
+        return "", False
+
+    row, truth = max(
+        judged, key=lambda pair: pair[1].shortfall.ci[0] if pair[1].shortfall.ci else -1.0
+    )
+    if truth.shortfall.ci is None:
+        return "", False
     text = (
         f"By the true reward it wins {percent(truth.win_rate.value)} under "
         f"{procedure_words(row.procedure)}"
     )
-    low, high = truth.gap.ci
-    if low > 0.0:
-        points = f"{100 * truth.gap.value:.1f} points less than by the reward"
-        return f"{text}, {points}: the reward is being hacked."
-    if high < 0.0:
-        return f"{text}, {-100 * truth.gap.value:.1f} points more than by the reward."
-    return f"{text}; no gap between the two can be told."
+    low, high = truth.shortfall.ci
+    points = f"{100 * abs(truth.shortfall.value):.1f} points"
+    perfect = f"{percent(truth.win_rate.value + truth.shortfall.value)} that a perfect proxy"
+    if low > _ROUNDING:
+        return (
+            f"{text}, {points} less than the {perfect} of the same truth would have "
+            f"({percent(row.estimate)} by the reward): the reward is being hacked.",
+            True,
+        )
+    if high < -_ROUNDING:
+        return f"{text}, {points} more than the {perfect} would have.", False
+    return f"{text}; no gap to a perfect proxy of the same truth can be told.", False

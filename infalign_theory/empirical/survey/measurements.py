@@ -1,43 +1,37 @@
 """What one share of the prompts says: numbers a prompt, counts of what is wrong, and their union.
 
-A share is asked for by a :class:`Question`, which can be sent to another process; the answer for
-a prompt depends on that prompt's rows alone, and shares are put together in the order of prompts,
-so that the union is the same bit for bit however many shares there are and whoever measured them.
+A share of the prompts is asked for by a :class:`Question`; the answer for a prompt depends on that
+prompt's rows alone, and shares are put together in the order of prompts, so that the union is the
+same bit for bit however many shares there are and whoever measured them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from infalign_theory.empirical.scores.database import database
 from infalign_theory.empirical.scores.findings import Findings
-from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.scores.groups import Groups, share_out
 from infalign_theory.empirical.scores.sides import Side, sides_of
-from infalign_theory.empirical.scores.sources import Source
 from infalign_theory.empirical.statistics import estimators
-from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.calibration import Calibration, calibrate
 from infalign_theory.empirical.statistics.kl import sequence_kl
+from infalign_theory.empirical.survey.questions import Question
+from infalign_theory.kernels import perfect_proxy
+from infalign_theory.kernels.perfect_proxy import Judged
 from infalign_theory.kernels.segments import merge_ties
+from infalign_theory.procedures import power_sides
+from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array, IntArray
 
 if TYPE_CHECKING:
     import duckdb
 
 EXTREMES = 5
-
-
-@dataclass(frozen=True)
-class Question:
-    """What to measure: of which scores, policies (the base first) and procedures."""
-
-    source: Source
-    policies: tuple[str, ...]
-    procedures: tuple[str, ...]
-    memory: str
 
 
 @dataclass(frozen=True)
@@ -69,12 +63,14 @@ class PolicyNumbers:
     """One aligned policy against the base, one entry a prompt, a row a procedure.
 
     ``below`` and ``equal`` rank each sample, prompt after prompt, among the base's; ``k1`` and
-    ``k3`` are NaN without log-ratios.
+    ``k3`` are NaN without log-ratios. ``perfect_win_rates`` are the true win rates that a perfect
+    proxy of the same truth would have.
     """
 
     samples: IntArray
     win_rates: Array
     true_win_rates: Array
+    perfect_win_rates: Array
     picks: Picks
     ties: Array
     k1: Array
@@ -83,8 +79,11 @@ class PolicyNumbers:
     equal: IntArray
 
 
+Numbers = TypeVar("Numbers", Picks, BaseNumbers, PolicyNumbers)
+
+
 @dataclass(frozen=True)
-class Share:
+class Measurements:
     """The answer for one share of the prompts, or for several put together.
 
     ``extremes``, for each policy, are (standard win rate, prompt) of the prompts it lost and won
@@ -102,25 +101,26 @@ class Share:
         return self.base.samples.size
 
 
-def together(shares: Sequence[Share]) -> Share:
+def united(shares: Sequence[Measurements]) -> Measurements:
     """The union of shares given in the order of their prompts."""
-    return Share(
+    policies = zip(*(share.policies for share in shares), strict=True)
+    extremes = zip(*(share.extremes for share in shares), strict=True)
+    return Measurements(
         Findings.total([share.findings for share in shares]),
         _joined([share.base for share in shares]),
-        tuple(_joined(list(each)) for each in zip(*(s.policies for s in shares), strict=True)),
-        tuple(
-            _ends([pair for found in each for pair in found])
-            for each in zip(*(s.extremes for s in shares), strict=True)
-        ),
+        tuple(_joined(each) for each in policies),
+        tuple(_ends([pair for found in each for pair in found]) for each in extremes),
     )
 
 
-def _joined(parts: Sequence[Any]) -> Any:
-    """Arrays joined along prompts, field by field."""
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts, axis=-1)
-    names = [field.name for field in fields(parts[0])]
-    return type(parts[0])(*(_joined([getattr(part, name) for part in parts]) for name in names))
+def _joined(parts: Sequence[Numbers]) -> Numbers:
+    """Records whose arrays are joined along prompts, field by field."""
+    joined: dict[str, Any] = {}  # a field holds an array, or a record of arrays
+    for field in fields(parts[0]):
+        values = [getattr(part, field.name) for part in parts]
+        one = isinstance(values[0], np.ndarray)
+        joined[field.name] = np.concatenate(values, axis=-1) if one else _joined(values)
+    return type(parts[0])(**joined)
 
 
 def _ends(pairs: list[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
@@ -130,7 +130,7 @@ def _ends(pairs: list[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
     return tuple(ordered[:EXTREMES] + ordered[-EXTREMES:])
 
 
-def answer(question: Question, share: int, shares: int) -> Share:
+def measure_share(question: Question, share: int, shares: int) -> Measurements:
     """Read one share of the prompts from the files and measure it: what a worker does."""
     with database(question.memory) as connection:
         question.source.load(connection, share, shares)
@@ -139,7 +139,7 @@ def answer(question: Question, share: int, shares: int) -> Share:
 
 def measure(
     connection: duckdb.DuckDBPyConnection, question: Question, share: int = 0, shares: int = 1
-) -> Share:
+) -> Measurements:
     """Measure one share of the prompts of the loaded table."""
     sides = sides_of(connection, question.source.columns, question.policies, share, shares)
     findings, names = sides.findings, sides.prompts
@@ -154,7 +154,7 @@ def measure(
     extremes = tuple(
         _ends([(float(w), names[i]) for i, w in _outermost(p.win_rates[0])]) for p in measured
     )
-    return Share(findings, _base_numbers(base, question.procedures), measured, extremes)
+    return Measurements(findings, _base_numbers(base, question.procedures), measured, extremes)
 
 
 def _outermost(rates: Array) -> list[tuple[int, float]]:
@@ -166,6 +166,7 @@ def _outermost(rates: Array) -> list[tuple[int, float]]:
 
 
 def _picks(side: Side, procedures: Sequence[str]) -> Picks:
+    """What inference returns, on average."""
     nothing = np.full((len(procedures), side.scores.prompts), np.nan)
     reward = _rows(estimators.picked_truth(side.scores, side.scores.values, p) for p in procedures)
     if side.truth is None:
@@ -179,7 +180,7 @@ def _picks(side: Side, procedures: Sequence[str]) -> Picks:
     return Picks(reward, truth, oracle)
 
 
-def _rows(arrays: Any) -> Array:
+def _rows(arrays: Iterable[Array]) -> Array:
     return np.stack(list(arrays))
 
 
@@ -199,23 +200,69 @@ def _base_numbers(base: Side, procedures: Sequence[str]) -> BaseNumbers:
 
 
 def _policy_numbers(side: Side, base: Side, procedures: Sequence[str]) -> PolicyNumbers:
-    scores, nothing = side.scores, np.full(side.scores.prompts, np.nan)
+    scores = side.scores
     ranks = calibrate(scores, base.scores)
-    win_rates = _rows(estimators.win_rates(scores, base.scores, p) for p in procedures)
-    truths = np.full(win_rates.shape, np.nan)
-    if side.truth is not None and base.truth is not None:
-        ours, theirs = side.truth, base.truth
-        truths = _rows(
-            estimators.picked_win_rates(scores, ours, base.scores, theirs, p) for p in procedures
-        )
-    k1, k3 = nothing, nothing
-    if side.log_ratio is not None:
-        known = ~np.isnan(side.log_ratio)
-        left = np.concatenate([[0], np.cumsum(known)])[scores.offsets]
-        ratios = Groups(side.log_ratio[known], left)
-        k1, k3 = sequence_kl(ratios, "k1"), sequence_kl(ratios, "k3")
+    true, perfect = _true_win_rates(side, base, procedures)
+    k1, k3 = _sequence_kls(side)
     return PolicyNumbers(
-        scores.sizes, win_rates, truths, _picks(side, procedures),
-        estimators.cross_tie_fractions(scores, base.scores), k1, k3,
-        ranks.below.astype(np.int32), ranks.equal.astype(np.int32),
-    )  # fmt: skip
+        samples=scores.sizes,
+        win_rates=_win_rates(ranks, base.scores, procedures),
+        true_win_rates=true,
+        perfect_win_rates=perfect,
+        picks=_picks(side, procedures),
+        ties=estimators.cross_tie_fractions(scores, base.scores),
+        k1=k1,
+        k3=k3,
+        below=ranks.below.astype(np.int32),
+        equal=ranks.equal.astype(np.int32),
+    )
+
+
+def _win_rates(ranks: Calibration, base: Groups, procedures: Sequence[str]) -> Array:
+    """Win rates by prompt, exact where every comparison has the same winner."""
+    found = _rows(estimators.win_rates(ranks.groups, base, p) for p in procedures)
+    size, owner = ranks.groups.prompts, ranks.groups.owner
+    alike = (
+        (ranks.below == ranks.trials, 1.0),
+        (ranks.below + ranks.equal == 0, 0.0),
+        (ranks.equal == ranks.trials, 0.5),
+    )
+    for same, value in alike:
+        everywhere = np.bincount(owner, ~same, size) == 0
+        found = np.where(everywhere & ~np.isnan(found), value, found)
+    return found
+
+
+def _true_win_rates(side: Side, base: Side, procedures: Sequence[str]) -> tuple[Array, Array]:
+    """Win rates by the true reward: as they are, and as a perfect proxy would have them."""
+    nothing = np.full((len(procedures), side.scores.prompts), np.nan)
+    if side.truth is None or base.truth is None:
+        return nothing, nothing
+    true = _rows(
+        estimators.picked_win_rates(side.scores, side.truth, base.scores, base.truth, p)
+        for p in procedures
+    )
+    ours = Judged(side.scores.values, side.truth, side.scores.offsets)
+    theirs = Judged(base.scores.values, base.truth, base.scores.offsets)
+    perfect = np.empty_like(true)
+    for at, name in enumerate(procedures):
+        sign, n = power_sides(as_procedure(name))
+
+        def run(
+            first: int, last: int, n: int = n, best: bool = sign >= 0, out: Array = perfect[at]
+        ) -> None:
+            perfect_proxy.win_rates(ours, theirs, n, best, out=out, span=(first, last))
+
+        share_out(run, side.scores.prompts, ours.scores.size + theirs.scores.size)
+    return true, perfect
+
+
+def _sequence_kls(side: Side) -> tuple[Array, Array]:
+    """KL by prompt from the log-ratios that are known, k1 and k3; NaN without any."""
+    if side.log_ratio is None:
+        nothing = np.full(side.scores.prompts, np.nan)
+        return nothing, nothing
+    known = ~np.isnan(side.log_ratio)
+    left = np.concatenate([[0], np.cumsum(known)])[side.scores.offsets]
+    ratios = Groups(side.log_ratio[known], left)
+    return sequence_kl(ratios, "k1"), sequence_kl(ratios, "k3")
