@@ -11,7 +11,7 @@ from infalign_theory.policies.alignment import align
 from infalign_theory.policies.win_rates import win_rate
 
 KL = 0.5
-TRIES = (1, 2, 4, 8, 16, 32, 64)
+TRIES = (1, 2, 4, 8, 16, 32)
 TRANSFORMS = ("identity", "exp:-10", "exp:10")
 
 
@@ -51,7 +51,7 @@ def _label(ax: Axes, won: np.ndarray, title: str) -> None:
     """Numbers in the cells, so that the map reads without colour."""
     for (m, n), value in np.ndenumerate(won):
         shade = "white" if abs(value - 0.5) > 0.33 else "black"
-        ax.text(n, m, f"{value:.2f}", ha="center", va="center", fontsize=7.0, color=shade)
+        ax.text(n, m, f"{value:.2f}", ha="center", va="center", fontsize=9.0, color=shade)
     ticks = range(len(TRIES))
     ax.set_xticks(ticks, [str(n) for n in TRIES])
     ax.set_yticks(ticks, [str(n) for n in TRIES])
