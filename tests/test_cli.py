@@ -27,7 +27,8 @@ COMPARE_KEYS = [
 ]  # fmt: skip
 OPTIMUM_KEYS = ["procedure", "beta", "kl", "win_rate", "residual", "gap", "alternatives"]
 PREDICT_KEYS = [
-    "transform", "procedure", "beta", "kl", "win_rate", "ci", "optimal", "regret", "prompts",
+    "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "ci", "optimal", "regret",
+    "prompts", "law", "corrected", "notes",
 ]  # fmt: skip
 
 

@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from infalign_theory.errors import InputError
-from infalign_theory.figures import coupling, curves, laws, shapes, unknown
+from infalign_theory.figures import (
+    attackers,
+    calibration,
+    coupling,
+    curves,
+    laws,
+    shapes,
+    unknown,
+)
 from infalign_theory.figures.spec import Figure, Result, same_numbers
 from infalign_theory.output import output_directory, write_atomically
 from infalign_theory.plotting.rendering import FORMATS, drawing_style, image, same_picture
@@ -79,12 +87,29 @@ FIGURES: dict[str, Figure] = {
             unknown.unknown_n,
         ),
         Figure(
+            "attackers",
+            "How many more tries an attacker needs against the aligned model",
+            "Win rate of the aligned model's worst answer of N tries against the base's worst of "
+            "M: on the black line both are equally safe. At half a nat -exp(-10u) keeps its lead "
+            "against many times the tries, exp(10u) loses it at once.",
+            attackers.attackers,
+        ),
+        Figure(
             "phase-transition",
             "A first-order transition that a damped iteration misses",
             "With two rewards the Worst-of-N objective has several solutions; at a critical beta "
             "the best one jumps, while an iteration from the base stays on the wrong branch far "
             "beyond it.",
             coupling.phase_transition,
+        ),
+        Figure(
+            "calibration",
+            "What calibrating by K base samples a prompt costs",
+            "Fresh base samples at every step cost little and the best rank rewards next to "
+            "nothing; the same few samples re-used all run long cost several times more, because "
+            "nothing above the best of them can be told apart; the pooled shape of all prompts' "
+            "rewards wins half of that back.",
+            calibration.calibration,
         ),
     )
 }
