@@ -443,11 +443,11 @@ def test_files_hold_the_certain_digits() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "same"),
     [
-        (b"kl,w\n0.1,0.5\n", b"kl,w\n0.1,0.5000000001\n", True),
-        (b"kl,w\n0.1,0.5\n", b"kl,w\n0.1,0.500000001\n", False),
-        (b"n,t\n4,12.633825\n", b"n,t\n4,12.633826\n", False),
-        (b"kl,w\n0.1,0.5\n", b"kl,v\n0.1,0.5\n", False),
-        (b"kl,w\n0.1,0.5\n", b"kl,w\n0.1,0.5\n0.2,0.6\n", False),
+        (b"kl,win_rate\n0.1,0.5\n", b"kl,win_rate\n0.1,0.5000000001\n", True),
+        (b"kl,win_rate\n0.1,0.5\n", b"kl,win_rate\n0.1,0.500000001\n", False),
+        (b"n,best_exponent\n4,12.633825\n", b"n,best_exponent\n4,12.63385\n", False),
+        (b"kl,win_rate\n0.1,0.5\n", b"kl,v\n0.1,0.5\n", False),
+        (b"kl,win_rate\n0.1,0.5\n", b"kl,win_rate\n0.1,0.5\n0.2,0.6\n", False),
         (b"\xff", b"kl\n", False),
     ],
 )
