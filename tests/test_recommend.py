@@ -37,8 +37,8 @@ def test_the_exponent_is_the_minimum_of_an_independent_search(procedure, kl):
     )
 
 
-@pytest.mark.parametrize("procedure", ["bon:4", "won:4", "order:2/3", "mix:0.7*bon:4+0.3*won:4"])
-@pytest.mark.parametrize("kl", [1e-12, 1e-3, 0.2, 1.0])
+@pytest.mark.parametrize("procedure", ["bon:4", "won:4", "mix:0.7*bon:4+0.3*won:4"])
+@pytest.mark.parametrize("kl", [1e-12, 1e-3, 0.2, 2.0])
 def test_best_exponents_are_flat_points_of_the_win_rate(procedure, kl):
     """Central differences of the win rate at equal KL, by their own scale."""
     t = it.best_exponent(procedure, kl=kl)
@@ -53,6 +53,18 @@ def test_best_exponents_are_flat_points_of_the_win_rate(procedure, kl):
     curvature = (up - 2 * mid + down) / step**2
     # the first difference is that of a maximum: what is left is the third derivative's
     assert abs((up - down) / (2 * step)) <= 0.5 * abs(curvature) * step + 1e-12
+
+
+@pytest.mark.parametrize("procedure", ["won:2", "won:4", "won:8", "mix:0.5*bon:4+0.5*won:4"])
+def test_no_exponent_of_a_grid_wins_more_at_two_nats(procedure):
+    t = it.best_exponent(procedure, kl=2.0)
+    best = lost(np.log(abs(t)), np.sign(t), procedure, 2.0)
+    for other in (-90.5, -43, -16, -5, -1, -0.1, 0.1, 1.0, 10.0, 40.0):
+        assert lost(np.log(abs(other)), np.sign(other), procedure, 2.0) >= best - 1e-14
+
+
+def test_by_symmetry_the_median_asks_for_identity_at_small_kl(refused):
+    refused(lambda: it.best_exponent("order:2/3", kl=1e-12), "identity")
 
 
 def test_an_unknown_n_costs_least_in_the_worst_case():

@@ -29,7 +29,7 @@ def exponent_table(
     Returns
     -------
     str
-        ``12.6 (0.0005)`` is exponent 12.6 and regret 0.0005; ``identity`` where it is optimal,
+        ``12.6 (0.00054)`` is exponent 12.6 and regret 0.00054; ``identity`` where it is optimal,
         ``beyond 600`` where exponents end.
 
     Examples
@@ -38,7 +38,7 @@ def exponent_table(
     | N | 0.1 nats | 0.5 nats |
     |---|---|---|
     | 1 | identity | identity |
-    | 4 | 9.28 (0.00019) | 12.6 (0.0005) |
+    | 4 | 9.29 (1.9e-05) | 12.6 (0.00054) |
     """
     lines = [
         "| N | " + " | ".join(f"{kl:g} nats" for kl in budgets) + " |",

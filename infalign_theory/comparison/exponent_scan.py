@@ -20,6 +20,7 @@ __all__ = ["losses"]
 
 _EDGES = np.linspace(-36.0, 46.0, 51)
 _SMALLEST_KL = 1e-8  # below it exponentials stand to each other as they do here
+_MISSED = 0.05  # relative error of a KL that makes a win rate worthless
 _LEADING_KL = 1e-6  # below it the leading term of KL is enough
 
 
@@ -50,7 +51,7 @@ def losses(
     Returns
     -------
     losses : ndarray, shape (P, T)
-        To about six digits where K is settled.
+        To about six digits where K is settled; infinite where the grid is too coarse for it.
     log_strength : ndarray, shape (T,)
         log of K = max |E|.
     """
@@ -63,17 +64,19 @@ def losses(
     centred = shape - (shape @ mass)[:, None]
     log_strength = np.log(np.sqrt(2.0 * kl / (centred**2 @ mass)))
     low, high = np.full(exponents.size, -np.inf), np.full(exponents.size, np.inf)
-    for _ in range(0 if kl < _LEADING_KL else 40):
+    for turn in range(0 if kl < _LEADING_KL else 60):
         spent, growth, _ = _tilted(shape, np.exp(log_strength)[:, None], mass)
         short = spent < kl
         low, high = np.where(short, log_strength, low), np.where(short, high, log_strength)
         new = log_strength + np.clip(np.log(kl / spent) * spent / growth, -6.0, 6.0)
-        outside = (new < low) | (new > high)  # only where both ends are known
+        # where both ends are known; every third time whatever Newton says, which may creep
+        outside = (new < low) | (new > high) | ((turn % 3 == 2) & np.isfinite(high - low))
         new[outside] = (low[outside] + high[outside]) / 2
         moved, log_strength = np.max(np.abs(new - log_strength)), np.clip(new, -600.0, 600.0)
         if moved < settled:
             break
-    density = _tilted(shape, np.exp(log_strength)[:, None], mass)[2]
+    spent, _, density = _tilted(shape, np.exp(log_strength)[:, None], mass)
+    missed = (np.abs(np.log(spent / kl)) > _MISSED) & (kl >= _LEADING_KL)
     density = density.reshape(-1, *grid.points.u.shape)
     weights = density * grid.jacobian
     inside = weights @ panels.WEIGHTS * grid.half
@@ -86,7 +89,7 @@ def losses(
     p = np.minimum(left.reshape(len(total), -1) / total, 1.0)
     q = np.minimum(right.reshape(len(total), -1) / total, 1.0)
     lost = [ours.cdf(p, q)[0] @ (theirs.pdf(u, v) * mass) for ours, theirs in pairs]
-    return np.array(lost), log_strength
+    return np.where(missed, np.inf, np.array(lost)), log_strength
 
 
 def _tilted(shape: Array, strength: Array, mass: Array) -> tuple[Array, Array, Array]:

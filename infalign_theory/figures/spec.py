@@ -62,17 +62,23 @@ def same_numbers(old: bytes, new: bytes) -> bool:
         first, second = (list(csv.reader(io.StringIO(text.decode()))) for text in (old, new))
     except (UnicodeDecodeError, csv.Error):
         return False
-    return len(first) == len(second) and all(
-        len(one) == len(other) and all(map(_same_cell, one, other))
-        for one, other in zip(first, second, strict=True)
+    if not first or len(first) != len(second) or first[0] != second[0]:
+        return False
+    return all(
+        len(one) == len(other) == len(first[0]) and all(map(_same_cell, first[0], one, other))
+        for one, other in zip(first[1:], second[1:], strict=True)
     )
 
 
-def _same_cell(one: str, other: str) -> bool:
+def _same_cell(column: str, one: str, other: str) -> bool:
     if one == other:
         return True
+    unit = 10.0 ** (1 - _DIGITS.get(column, _DECIMALS))
+    allowed = {"rel_tol": 1.5 * unit, "abs_tol": 0.0}
+    if column in _WIN_RATES:
+        allowed = {"rel_tol": 0.0, "abs_tol": 1.5 * 10.0**-_DECIMALS}
     try:
-        return math.isclose(float(one), float(other), rel_tol=2e-8, abs_tol=1.5e-10)
+        return math.isclose(float(one), float(other), **allowed)
     except ValueError:
         return False
 
