@@ -77,7 +77,7 @@ def win_rate(
         raise InputError(f"against = {against!r} is not on the same base as the policy.")
     if against is None:
         closed = closed_forms.win_rate(
-            policy.transform, policy.tilt.k, (*power_sides(ours), *power_sides(theirs))
+            policy.tilt.transform, policy.tilt.k, (*power_sides(ours), *power_sides(theirs))
         )
         if closed is not None:
             return closed

@@ -1,0 +1,1 @@
+"""Alignment methods as data: what each optimises, on one chart."""
