@@ -13,10 +13,13 @@ from scipy.special import logit
 
 from infalign_theory.comparison.frontiers import OPTIMAL, OPTIMAL_FOR, frontier
 from infalign_theory.figures.spec import Drawing, Table, canvas, shared_legend
-from infalign_theory.optima.discrete import DiscreteProblem, Solution
+from infalign_theory.optima.discrete import DiscreteProblem
 from infalign_theory.optima.iteration import Options, iterate_atoms
+from infalign_theory.optima.solutions import Solution
+from infalign_theory.optima.spending import Branch
 from infalign_theory.plotting.style import minus
 from infalign_theory.policies.base import Discrete
+from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.procedures import WorstOfN
 from infalign_theory.typing import Array
 
@@ -108,21 +111,22 @@ def phase_transition() -> Drawing:
     return Drawing(figure, {"": table})
 
 
-def _branches(problem: DiscreteProblem) -> dict[str, list[list[Solution]]]:
+def _branches(problem: DiscreteProblem) -> dict[str, list[list[Solution[DiscretePolicy]]]]:
     """The curve of all solutions, by the mass of the top atom, cut where its kind changes."""
     masses = np.concatenate([TOP + np.geomspace(1e-6, 0.1, 120), np.linspace(0.401, 0.98, 150)])
     logits = np.concatenate(
         [logit(masses), np.linspace(3.95, 30.0, 300), np.linspace(31.0, 690.0, 300)]
     )
     near = float(np.log(1.0 / BETAS[1]))
+    branch = Branch(problem)
     curve = []
     for x in logits:
-        solution = problem.at_top_mass(float(x), near)
+        solution = branch.at_end(float(x), near)
         if solution is None:
             break
         near = float(np.log(solution.policy.tilt.k))
         curve.append(solution)
-    out: dict[str, list[list[Solution]]] = {BEST: [], OTHER: [], SADDLE: []}
+    out: dict[str, list[list[Solution[DiscretePolicy]]]] = {BEST: [], OTHER: [], SADDLE: []}
     previous = ""
     for before, after in pairwise(curve):
         name = _kind(problem, before, after)
@@ -133,7 +137,9 @@ def _branches(problem: DiscreteProblem) -> dict[str, list[list[Solution]]]:
     return out
 
 
-def _kind(problem: DiscreteProblem, before: Solution, after: Solution) -> str:
+def _kind(
+    problem: DiscreteProblem, before: Solution[DiscretePolicy], after: Solution[DiscretePolicy]
+) -> str:
     if after.policy.beta > before.policy.beta:  # more mass for a larger beta: the unstable branch
         return SADDLE
     best = problem.best(after.policy.tilt.k)
@@ -141,19 +147,21 @@ def _kind(problem: DiscreteProblem, before: Solution, after: Solution) -> str:
     return BEST if same else OTHER
 
 
-def _iterated(problem: DiscreteProblem, beta: float) -> Solution:
+def _iterated(problem: DiscreteProblem, beta: float) -> Solution[DiscretePolicy]:
     run = iterate_atoms(problem, beta, Options())
     return problem.solution(1.0 / beta, run.log_density, True)
 
 
-def _objectives(solutions: list[Solution]) -> list[float]:
+def _objectives(solutions: list[Solution[DiscretePolicy]]) -> list[float]:
     return [s.objective for s in solutions]
 
 
-def _tops(solutions: list[Solution]) -> list[float]:
+def _tops(solutions: list[Solution[DiscretePolicy]]) -> list[float]:
     return [float(s.policy.probs[-1]) for s in solutions]
 
 
-def _row(name: str, s: Solution) -> tuple[str, str, float, float, float, float, float]:
+def _row(
+    name: str, s: Solution[DiscretePolicy]
+) -> tuple[str, str, float, float, float, float, float]:
     top = float(s.policy.probs[-1])
     return "both", name, s.policy.beta, top, s.kl, s.win_rate, s.objective

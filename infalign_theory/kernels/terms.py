@@ -82,9 +82,13 @@ def power_pair(p: Array, q: Array, n: int) -> tuple[Array, Array]:
 def _from_table(p: float, q: float, table: Array) -> float:
     side = 0.0 if p < q else 1.0
     x = p if p < q else q
-    row = 0
-    while row < table.shape[0] - 1 and not (table[row, 0] == side and x <= table[row, 2]):
-        row += 1
+    row, last = 0, table.shape[0] - 1
+    while row < last:  # the first row of this side that reaches x
+        middle = (row + last) // 2
+        if table[middle, 0] < side or (table[middle, 0] == side and table[middle, 2] < x):
+            row = middle + 1
+        else:
+            last = middle
     low, high = table[row, 1], table[row, 2]
     t = (2.0 * x - low - high) / (high - low)
     before, current = 1.0, t

@@ -6,12 +6,14 @@ import numpy as np
 
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.policies.continuous import ContinuousPolicy
+from infalign_theory.policies.win_rates import kinks
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature.grid import Grid, Running
+from infalign_theory.quadrature.refinement import refine
+from infalign_theory.typing import BoolArray
 
-_MAX_PANELS = 8000
 
-
-def _gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
+def certified_gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
     """The certificate J* - J <= beta KL(policy || response) of a concave problem, else None."""
     if ours.curvature <= 0:
         return None
@@ -27,17 +29,17 @@ def fixed_point_step(
     quadrature from F alone.
     """
     k = policy.tilt.k
-    grid = policy.grid
-    while True:
+
+    def judge(grid: Grid) -> tuple[tuple[Running, Running], BoolArray]:
         law = policy.law(grid)
         force = ours.pdf(*law.fractions)
         force = force * theirs.pdf(grid.points.u, grid.points.v) * grid.jacobian
         climbed = grid.running(force)
         allowed = 1e-14 / max(k, 1e-300) + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)
-        marked = (grid.unresolved(force) > allowed) & grid.splittable()
-        if not marked.any() or grid.half.size > _MAX_PANELS:
-            break
-        grid = grid.split(marked)
+        return (law, climbed), np.asarray(grid.unresolved(force) > allowed)
+
+    refined = refine(policy.grid.with_edges(kinks(policy, ours, None, theirs)), judge)
+    grid, (law, climbed) = refined.grid, refined.result
     response = -k * climbed.above
     weights = np.exp(response + grid.log_jacobian)
     response -= np.log(grid.integral(weights))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import logit
 
 from infalign_theory.checks import plain_number
-from infalign_theory.errors import OutOfReachError, PrecisionError
+from infalign_theory.errors import OutOfReachError
 from infalign_theory.kernels import shooting
 from infalign_theory.kernels.sums import divergence
+from infalign_theory.optima.solutions import Jump, Solution, ranked
+from infalign_theory.optima.spending import at_kl
 from infalign_theory.policies.base import Discrete
 from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.policies.discrete_tilt import DiscreteTilt
-from infalign_theory.policies.win_rates import increments, weighted_win_rate
+from infalign_theory.policies.win_rates import increments
 from infalign_theory.procedures import Procedure
 from infalign_theory.transforms.atoms import AtomTransform
 from infalign_theory.typing import Array
@@ -25,43 +24,7 @@ from infalign_theory.typing import Array
 _MANY_ATOMS = 4000
 
 
-_LARGEST_LOG_K = 690.0
-
-
 _GRADING = 128  # merged atoms grow by this share of their distance from the nearer end
-
-
-@dataclass(frozen=True)
-class Solution:
-    """One solution of the coupled equation at one k = 1/beta."""
-
-    policy: DiscretePolicy
-    win_rate: float
-    kl: float
-    maximum: bool
-
-    @property
-    def objective(self) -> float:
-        """J = W - beta KL."""
-        return self.win_rate - self.policy.beta * self.kl
-
-
-@dataclass(frozen=True)
-class Jump:
-    """A first-order transition of the optimal frontier at one beta.
-
-    Attributes
-    ----------
-    below, above : Solution
-        The two optima of equal objective, either side of the missing KL.
-    hull_win_rate : float
-        Win rate of the concave hull at the budget: what a mixture of the two would reach if the
-        win rate were linear between them; an upper bound.
-    """
-
-    below: Solution
-    above: Solution
-    hull_win_rate: float
 
 
 @dataclass(frozen=True)
@@ -84,12 +47,23 @@ class DiscreteProblem:
         return self.base.probs[::-1].copy(), (b[:-1] + b[1:]) / 2
 
     @property
+    def label(self) -> str:
+        """The procedures, for messages."""
+        versus = "" if self.ours == self.theirs else f" against {self.theirs.name}"
+        return f"{self.ours.name}{versus} on this base"
+
+    @property
+    def largest_log_k(self) -> float:
+        """Where float64 ends."""
+        return 690.0
+
+    @property
     def name(self) -> str:
         """Name of the optimal transform."""
         versus = "" if self.ours == self.theirs else f"|{self.theirs.name}"
         return f"optimal@{self.ours.name}{versus}"
 
-    def solutions(self, k: float) -> list[Solution]:
+    def solutions(self, k: float) -> list[Solution[DiscretePolicy]]:
         """All solutions, the largest objective first."""
         p, half_b = self._downward
         if k == 0.0 or p.size == 1:
@@ -104,8 +78,7 @@ class DiscreteProblem:
                 ratio = np.empty(p.size)
                 shooting.descend(float(x), k, p, half_b, self.ours.slope_terms, ratio)
                 found.append((ratio, bool(direction > 0)))
-        solved = [self.solution(k, ratio[::-1], maximum) for ratio, maximum in found]
-        return sorted(solved, key=lambda solution: -solution.objective)
+        return ranked([self.solution(k, ratio[::-1], maximum) for ratio, maximum in found])
 
     @cached_property
     def _grouped(self) -> tuple[Array, Array]:
@@ -154,34 +127,29 @@ class DiscreteProblem:
             found.append((ratio, bool(direction > 0)))
         return found
 
-    def best(self, k: float) -> Solution:
+    def best(self, k: float) -> Solution[DiscretePolicy]:
         """The solution of the largest objective."""
         return self.solutions(k)[0]
 
-    def at_top_mass(self, x: float, near: float) -> Solution | None:
-        """The solution whose top atom has mass expit(x): solved for log k near a given one.
+    def mismatch(self, end: float, log_k: float) -> float:
+        """Log of the mass that came out below a top atom of mass expit(end), over what was left."""
+        p, half_b = self._downward
+        work = np.empty(p.size)
+        value = shooting.descend(end, float(np.exp(log_k)), p, half_b, self.ours.slope_terms, work)
+        return float(np.clip(value, -1e3, 1e3))
 
-        None where no k inside float64 gives one.
-        """
+    def closed(self, end: float, log_k: float, maximum: bool) -> Solution[DiscretePolicy]:
+        """The solution at an end and log k that close the march."""
         p, half_b = self._downward
         ratio = np.empty(p.size)
+        k = float(np.exp(log_k))
+        shooting.descend(end, k, p, half_b, self.ours.slope_terms, ratio)
+        return self.solution(k, ratio[::-1], maximum)
 
-        def mismatch(log_k: float) -> float:
-            terms = self.ours.slope_terms
-            value = shooting.descend(x, float(np.exp(log_k)), p, half_b, terms, ratio)
-            return float(np.clip(value, -1e3, 1e3))
-
-        width = 0.1
-        while not mismatch(near - width) * mismatch(near + width) <= 0.0:
-            width *= 1.5
-            if abs(near) + width > _LARGEST_LOG_K:
-                return None
-        k = float(np.exp(brentq(mismatch, near - width, near + width, xtol=1e-15, rtol=1e-15)))
-        shooting.descend(x, k, p, half_b, self.ours.slope_terms, ratio)
-        return self.solution(k, ratio[::-1].copy(), False)
-
-    def at_kl(self, kl: float) -> tuple[Solution, Jump | None]:
-        """The best policy that spends a KL budget, and the jump of the frontier it lies in."""
+    def at_kl(
+        self, kl: float
+    ) -> tuple[list[Solution[DiscretePolicy]], Jump[DiscretePolicy] | None]:
+        """The best policy that spends a KL budget, the others at its beta, and its jump."""
         limit = abs(float(np.log(self.base.probs[-1])))
         if kl >= limit * (1.0 - 1e-14):
             raise OutOfReachError(
@@ -189,95 +157,20 @@ class DiscreteProblem:
                 f"atom spends {limit:.12g} nats; give less.",
                 limit,
             )
+        return at_kl(self, kl, 0.0, longest=8.0)
 
-        def excess(log_k: float) -> float:
-            spent = self.best(float(np.exp(log_k))).kl
-            return float(np.log(max(spent, 1e-300) / kl))
-
-        low = high = 0.0
-        while excess(low) > 0.0:
-            low -= 3.0
-        while excess(high) < 0.0:
-            high += 3.0
-            if high > _LARGEST_LOG_K:
-                raise OutOfReachError(
-                    f"kl = {plain_number(kl)} nats needs a beta below 1e-299 on this base; its "
-                    f"largest KL is {limit:.12g} nats, give clearly less.",
-                    limit,
-                )
-        log_k = float(brentq(excess, low, high, xtol=1e-15, rtol=1e-15, maxiter=200))
-        found = self.best(float(np.exp(log_k)))
-        if abs(found.kl - kl) <= 1e-9 * kl:
-            return found, None
-        return self._within_jump(kl, log_k)
-
-    def _within_jump(self, kl: float, log_k: float) -> tuple[Solution, Jump]:
-        """A budget between the two sides of a first-order transition.
-
-        No beta makes that policy optimal in W - beta KL; it is a stationary point on the branch
-        that joins the two sides, traced by the mass of the top atom.
-        """
-        sides = [s for s in self.solutions(float(np.exp(log_k))) if s.maximum]
-        lower, upper = [s for s in sides if s.kl <= kl], [s for s in sides if s.kl > kl]
-        if not lower or not upper:
-            raise PrecisionError(
-                f"kl = {plain_number(kl)} nats falls into a jump of the optimal frontier at beta = "
-                f"{np.exp(-log_k):.6g} whose sides cannot be told apart; give a beta.",
-                sides[0].kl,
-            )
-        below = max(lower, key=lambda s: s.objective)
-        above = max(upper, key=lambda s: s.objective)
-        jump = Jump(below, above, below.win_rate + below.policy.beta * (kl - below.kl))
-        found = self._branch_at_kl(kl, log_k, below, above)
-        if found is None:
-            raise PrecisionError(
-                f"kl = {plain_number(kl)} nats falls into a jump of the optimal frontier: at beta "
-                f"= {below.policy.beta:.6g} the optimum spends {below.kl:.6g} or {above.kl:.6g} "
-                "nats, and between them only a beta outside float64 does; give one of these.",
-                jump.hull_win_rate,
-            )
-        return found, jump
-
-    def _branch_at_kl(
-        self, kl: float, log_k: float, below: Solution, above: Solution
-    ) -> Solution | None:
-        """The best stationary point that spends ``kl`` between the two sides of a jump."""
-        low, high = (float(logit(s.policy.probs[-1])) for s in (below, above))
-        low, high = max(low, -40.0), min(high, 40.0)
-        # dense towards both ends, where the KL is that of a side
-        grading = np.geomspace(1e-12, 0.5, 200) * (high - low)
-        near = log_k
-        branch: list[tuple[float, Solution]] = []
-        for x in np.concatenate([low + grading, high - grading[::-1]]):
-            one = self.at_top_mass(float(x), near)
-            if one is not None:
-                near = float(np.log(one.policy.tilt.k))
-                branch.append((float(x), one))
-        found = []
-        for (x0, s0), (x1, s1) in pairwise(branch):
-            if (s0.kl < kl) == (s1.kl < kl):
-                continue
-            start = float(np.log(s0.policy.tilt.k))
-
-            def excess(x: float, start: float = start) -> float:
-                one = self.at_top_mass(x, start)
-                return np.nan if one is None else one.kl - kl
-
-            x = float(brentq(excess, x0, x1, xtol=1e-15, rtol=1e-15))
-            one = self.at_top_mass(x, start)
-            if one is not None and abs(one.kl - kl) <= 1e-9 * kl:
-                found.append(one)
-        return max(found, key=lambda s: s.win_rate, default=None)
-
-    def solution(self, k: float, log_ratio: Array, maximum: bool) -> Solution:
+    def solution(self, k: float, log_ratio: Array, maximum: bool) -> Solution[DiscretePolicy]:
         """The record of one policy, whether or not it solves the equation."""
         log_ratio = log_ratio - np.log(np.sum(self.base.probs * np.exp(log_ratio)))
         beta = 1.0 / k if k > 0.0 else 0.0
         values = beta * (log_ratio - log_ratio[-1])
         transform = AtomTransform(self.name, self.base.u, self.base.below[1:-1], values)
         policy = DiscretePolicy(DiscreteTilt(transform, self.base, k, log_ratio))
-        won = weighted_win_rate(policy, self.ours, self.weights)
-        return Solution(policy, won, policy.kl, maximum)
+        below = self.ours.cdf(*policy.tilt.edges)[0]
+        loss = float(np.sum(self.weights * (below[1:] + below[:-1]) / 2))
+        with np.errstate(divide="ignore"):
+            end = float(np.log(policy.probs[-1]) - np.log(np.sum(policy.probs[:-1])))
+        return Solution(policy=policy, loss=loss, kl=policy.kl, end=end, maximum=maximum)
 
     def response(self, edges: tuple[Array, Array], k: float) -> Array:
         """Log density ratios of the best response to a policy with the given F and 1 - F."""

@@ -7,50 +7,28 @@ pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
 
 from infalign_theory.checks import plain_number
-from infalign_theory.errors import OutOfReachError, PrecisionError
-from infalign_theory.kernels import panels
-from infalign_theory.kernels.descent import march_down
-from infalign_theory.kernels.panels import entropy_terms
-from infalign_theory.optima.discrete import DiscreteProblem
-from infalign_theory.policies.base import Discrete
+from infalign_theory.errors import PrecisionError
+from infalign_theory.optima.closures import Closure, Marches
+from infalign_theory.optima.solutions import Jump, Solution, ranked
+from infalign_theory.optima.spending import KL_PROMISE, at_kl
+from infalign_theory.policies.bracketing import bracket_increasing, root_within
 from infalign_theory.policies.continuous import ContinuousPolicy
-from infalign_theory.policies.continuous_tilt import ContinuousTilt
+from infalign_theory.policies.continuous_tilt import ContinuousTilt, uniform_grid
 from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
-from infalign_theory.quadrature.grid import REACH, Grid
-from infalign_theory.quadrature.points import Points
+from infalign_theory.quadrature.grid import Grid
 from infalign_theory.transforms.tabulated import TabulatedTransform
 from infalign_theory.typing import Array
 
-_FINE, _FAR = 0.125, 44.0  # panels of the logit: their width, and from where they double
-
-
-_CELLS = 1200  # of the discrete problem that locates every solution
-
-
-_LARGEST_K = 1e14
-
-
-@dataclass(frozen=True)
-class Found:
-    """One solution: a policy with its win rate and KL."""
-
-    policy: ContinuousPolicy
-    win_rate: float
-    maximum: bool
-
-    @property
-    def objective(self) -> float:
-        """J = W - beta KL."""
-        return self.win_rate - self.policy.beta * self.policy.kl
+_LARGEST_K = 1e250
+_DENSITIES = (1, 4)  # of the scan for solutions: the second where the first finds too little
+_BEATEN = 1e-10  # by which a conditioned base must be better to prove a solution missed
 
 
 @dataclass(frozen=True)
@@ -61,123 +39,148 @@ class GeneralProblem:
     theirs: Procedure
 
     @cached_property
-    def grid(self) -> Grid:
-        """Panels on which log f is solved."""
-        inner = np.arange(-_FAR, _FAR + _FINE / 2, _FINE)
-        outer = _FAR * 2.0 ** np.arange(1, 5)
-        return Grid(np.concatenate([-outer[::-1], inner, outer]).clip(-REACH, REACH))
+    def marches(self) -> Marches:
+        """The marches of the pair."""
+        return Marches(self.ours, self.theirs)
 
-    @cached_property
-    def _force(self) -> Array:
-        points = self.grid.points
-        return self.theirs.pdf(points.u, points.v) * self.grid.jacobian
+    @property
+    def label(self) -> str:
+        """The procedures, for messages."""
+        versus = "" if self.ours == self.theirs else f" against {self.theirs.name}"
+        return f"{self.ours.name}{versus}"
 
-    @cached_property
-    def _cells(self) -> DiscreteProblem:
-        """The same problem on cells of the unit interval, graded towards both ends."""
-        points = Points.from_logit(np.linspace(-40.0, 40.0, _CELLS - 1))
-        below = np.concatenate([[0.0], points.u, [1.0]])
-        above = np.concatenate([[1.0], points.v, [0.0]])
-        mass = np.where(below[1:] <= 0.5, np.diff(below), -np.diff(above))
-        return DiscreteProblem(Discrete(mass / mass.sum()), self.ours, self.theirs)
-
-    def _march(self, top: float, k: float) -> tuple[float, Array]:
-        log_density = np.empty(self._force.shape)
-        total = march_down(
-            top, k, self.grid.half, self._force, self.grid.jacobian, self.ours.slope_terms,
-            panels.WEIGHTS, panels.FROM_RIGHT, log_density,
-        )  # fmt: skip
-        return total, log_density
-
-    def _close(self, guess: float, k: float) -> Array:
-        """log f whose total is 1, from a guess of its value at u = 1."""
-
-        def excess(top: float) -> float:
-            return float(np.log(self._march(top, k)[0]))
-
-        width = 1e-4
-        while excess(guess - width) * excess(guess + width) > 0.0:
-            width *= 4.0
-            if width > 20.0:
-                raise PrecisionError(
-                    f"no optimum found for {self.ours.name} against {self.theirs.name} at beta = "
-                    f"{plain_number(1.0 / k)}; use a larger beta.",
-                    float("nan"),
-                )
-        return self._march(
-            float(brentq(excess, guess - width, guess + width, xtol=1e-15, rtol=1e-15)), k
-        )[1]
-
-    def solutions(self, k: float) -> list[Found]:
-        """All solutions at k = 1/beta, the largest objective first."""
-        self._refuse_large(k)
-        found = []
-        for rough in self._cells.solutions(k):
-            log_density = self._close(float(rough.policy.tilt.log_ratio[-1]), k)
-            found.append(self.found(k, log_density, rough.maximum))
-        return sorted(found, key=lambda one: -one.objective)
-
-    def response(self, log_density: Array, k: float) -> Array:
-        """Log density, not normalised, of the best response to a policy on the grid's nodes."""
-        law = self.grid.running(np.exp(log_density) * self.grid.jacobian)
-        force = self.ours.pdf(*law.fractions) * self._force
-        return -k * self.grid.running(force).above
-
-    def found(self, k: float, log_density: Array, maximum: bool) -> Found:
-        """The record of one policy, whether or not it solves the equation."""
+    @property
+    def name(self) -> str:
+        """Name of the optimal transform."""
         versus = "" if self.ours == self.theirs else f"|{self.theirs.name}"
-        name = f"optimal@{self.ours.name}{versus}"
-        transform = TabulatedTransform(name, self.grid, log_density, 1.0 / k)
-        policy = ContinuousPolicy(ContinuousTilt.resolve(transform, k))
-        won = win_rate(policy, self.ours, against_procedure=self.theirs)
-        return Found(policy, won, maximum)
+        return f"optimal@{self.ours.name}{versus}"
 
-    def at_kl(self, kl: float) -> Found:
-        """The best solution that spends a KL budget."""
+    @property
+    def largest_log_k(self) -> float:
+        """Where the solver ends."""
+        return float(np.log(_LARGEST_K))
 
-        def spent(log_k: float) -> float:
-            k = float(np.exp(log_k))
-            rough = self._cells.best(k)
-            log_density = self._close(float(rough.policy.tilt.log_ratio[-1]), k)
-            return self.grid.integral(entropy_terms(log_density, self.grid.log_jacobian))
+    def solutions(self, k: float) -> list[Solution[ContinuousPolicy]]:
+        """All solutions at k = 1/beta, the best first."""
+        return ranked([self._solution(one) for one in self.closures(k)])
+
+    def closures(self, k: float) -> list[Closure]:
+        """All solutions as log densities, the best of them a maximum that nothing simple beats."""
+        self._refuse_large(k)
+        if self.ours.curvature > 0:
+            return self.marches.all_closures(k)
+        bound = self._conditioned_cost(k)
+        for density in _DENSITIES:
+            found = self.marches.all_closures(k, density)
+            costs = [one.loss(self.ours, self.theirs) + one.kl / k for one in found]
+            best = int(np.argmin(costs))
+            if found[best].maximum and costs[best] <= bound + _BEATEN:
+                return found
+        raise self.marches.unsolved(k, "its solutions lie too close together to be told apart")
+
+    def _conditioned_cost(self, k: float) -> float:
+        """The least 1 - W + KL/k of the base conditioned on u > c, over many c."""
+        grid = uniform_grid()
+        inner = grid.points
+        ours = self.ours.cdf(inner.u, inner.v)[0]
+        # c towards both ends: 1 - c halves from step to step, c as well
+        kept = np.concatenate([0.5 ** np.arange(1.0, 40.0, 0.25), 1.0 - 0.5 ** np.arange(1.0, 24)])
+        costs = []
+        for rest in kept:
+            v = rest * inner.v
+            slope = self.theirs.pdf(1.0 - v, v)
+            lost = grid.integral(ours * slope * grid.jacobian) * rest
+            costs.append(lost - float(np.log(rest)) / k)
+        return float(min(costs))
+
+    def mismatch(self, end: float, log_k: float) -> float:
+        """Log of the total mass that a march from log f(1) = end gives."""
+        return self.marches.march((end, 0.0), float(np.exp(log_k))).excess
+
+    def closed(self, end: float, log_k: float, maximum: bool) -> Solution[ContinuousPolicy]:
+        """The solution at an end and log k that close the march."""
+        k = float(np.exp(log_k))
+        return self._solution(self.marches.close(end, k, maximum))
+
+    def response(self, grid: Grid, log_density: Array, k: float) -> Array:
+        """Log density, not normalised, of the best response to a policy on a grid's nodes."""
+        law = grid.running(np.exp(log_density + grid.log_jacobian))
+        force = self.ours.pdf(*law.fractions) * self.theirs.pdf(grid.points.u, grid.points.v)
+        return -k * grid.running(force * grid.jacobian).above
+
+    def _solution(self, closure: Closure) -> Solution[ContinuousPolicy]:
+        policy = self.policy(closure.k, closure.grid, closure.log_density)
+        loss = 1.0 - win_rate(policy, self.ours, against_procedure=self.theirs)
+        if loss < 1e-3:  # the difference from 1 would lose digits
+            loss = closure.loss(self.ours, self.theirs)
+        return Solution(
+            policy=policy, loss=loss, kl=policy.kl, end=closure.end, maximum=closure.maximum
+        )
+
+    def policy(self, k: float, grid: Grid, log_density: Array) -> ContinuousPolicy:
+        """The policy of a log density on a grid's nodes."""
+        transform = TabulatedTransform(self.name, grid, log_density, 1.0 / k)
+        start = uniform_grid().with_edges(grid.edges)
+        return ContinuousPolicy(ContinuousTilt.resolve(transform, k, start))
+
+    def at_kl(
+        self, kl: float
+    ) -> tuple[list[Solution[ContinuousPolicy]], Jump[ContinuousPolicy] | None]:
+        """The best solution that spends a KL budget, the others at its beta, and its jump."""
+        start = self._small_budget_log_k(kl)
+        followed = self._followed(kl, start)
+        if followed is not None:
+            found = self.solutions(followed)
+            if abs(found[0].kl - kl) <= KL_PROMISE * kl:
+                return found, None
+            start = float(np.log(followed))
+        return at_kl(self, kl, start)
+
+    def _small_budget_log_k(self, kl: float) -> float:
+        """log k by the leading law KL = k^2 Var(Phi) / 2, Phi the derivative at the base."""
+        grid = uniform_grid()
+        phi = self.response(grid, np.zeros(grid.jacobian.shape), 1.0)
+        mean = grid.integral(phi * grid.jacobian)
+        variance = grid.integral((phi - mean) ** 2 * grid.jacobian)
+        highest = self.largest_log_k
+        if not variance > 1e-250:  # the two procedures look at different ends
+            return 0.0
+        return float(np.clip(0.5 * np.log(2.0 * kl / variance), -600.0, highest))
+
+    def _followed(self, kl: float, start: float) -> float | None:
+        """k at which the solution that is best at the start, followed, spends ``kl``."""
+        path: list[tuple[float, float]] = []  # log k, log of the end
 
         def excess(log_k: float) -> float:
-            return float(np.log(spent(log_k) / kl))
+            k = float(np.exp(log_k))
+            if not path:
+                found = self.closures(k)
+                one = min(found, key=lambda c: c.loss(self.ours, self.theirs) + c.kl / k)
+            else:
+                one = self.marches.track(_extrapolated(path, log_k), k)
+            path.append((log_k, float(np.log(max(one.end, 1e-300)))))
+            return float(np.log(max(one.kl, 1e-300) / kl))
 
-        low, high = _bracket(excess, float(np.log(_LARGEST_K)), kl)
-        log_k = float(brentq(excess, low, high, xtol=1e-14, rtol=1e-14))
-        best = self.solutions(float(np.exp(log_k)))[0]
-        if abs(best.policy.kl - kl) > 1e-9 * kl:
-            raise OutOfReachError(
-                f"kl = {plain_number(kl)} nats falls into a jump of the optimal frontier of "
-                f"{self.ours.name} against {self.theirs.name} at beta = {best.policy.beta:.6g}; "
-                "give a beta.",
-                best.policy.kl,
+        try:
+            bracket = bracket_increasing(
+                excess, start, step=0.5, lowest=-650.0, highest=self.largest_log_k
             )
-        return best
+            return None if bracket is None else float(np.exp(root_within(excess, bracket)))
+        except PrecisionError:
+            return None
 
     def _refuse_large(self, k: float) -> None:
-        if k > _LARGEST_K:
+        if k > _LARGEST_K * (1.0 + 1e-12):
             raise PrecisionError(
-                f"beta = {1.0 / k:.3g} is too small for {self.ours.name} against "
-                f"{self.theirs.name}; give at least {1.0 / _LARGEST_K:g}.",
+                f"beta = {plain_number(1.0 / k)} is too small for {self.label}; give at least "
+                f"{1.0 / _LARGEST_K:g}.",
                 float("nan"),
             )
 
 
-def _bracket(excess: Callable[[float], float], highest: float, kl: float) -> tuple[float, float]:
-    """log k on either side of a budget, found by steps from k = 1."""
-    low = high = 0.0
-    if excess(0.0) > 0.0:
-        while excess(low) > 0.0:
-            low, high = low - 2.0, low
-    else:
-        while excess(high) < 0.0:
-            low, high = high, high + 2.0
-            if high > highest:
-                raise OutOfReachError(
-                    f"kl = {plain_number(kl)} nats needs a beta below {np.exp(-highest):g} for "
-                    "these procedures; give a smaller budget.",
-                    kl,
-                )
-    return low, high
+def _extrapolated(path: list[tuple[float, float]], log_k: float) -> float:
+    """The end at log k, in a straight line through the two nearest points in the logs."""
+    near = sorted(path, key=lambda point: abs(point[0] - log_k))[:2]
+    (x0, y0), (x1, y1) = near[0], near[-1]
+    slope = (y1 - y0) / (x1 - x0) if x1 != x0 else 0.0
+    return float(np.exp(y0 + np.clip(slope, 0.0, 1.0) * (log_k - x0)))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,12 +19,20 @@ from infalign_theory.errors import InputError
 from infalign_theory.kernels.sums import cumulative_sums
 from infalign_theory.optima.discrete import DiscreteProblem
 from infalign_theory.optima.general import GeneralProblem
+from infalign_theory.quadrature.grid import REACH, Grid
 from infalign_theory.typing import Array
 
-CONVERGED = "converged: the residual is below the tolerance"
-LIMIT = "stopped: the iteration limit was reached; allow more, or damp more (a smaller damping)"
-STALLED = "stopped: the residual no longer shrinks; damp more (a smaller damping)"
+
+class Reason(StrEnum):
+    """Why an iteration stopped."""
+
+    CONVERGED = "converged: the residual is below the tolerance"
+    LIMIT = "stopped: the iteration limit was reached; allow more, or damp more (a smaller damping)"
+    STALLED = "stopped: the residual no longer shrinks; damp more (a smaller damping)"
+
+
 _PATIENCE = 500
+_FINE, _FAR = 0.125, 44.0  # panels of the logit: their width, and from where they double
 
 
 @dataclass(frozen=True)
@@ -35,18 +45,18 @@ class Iteration:
         log f at the atoms or nodes where it ended.
     residuals : ndarray, shape (iterations + 1,)
         Total variation distance to the undamped next policy, from the start on.
-    reason : str
-        Why it stopped.
+    reason : Reason
+        Why it stopped; a sentence as text.
     """
 
     log_density: Array
     residuals: Array
-    reason: str
+    reason: Reason
 
     @property
     def converged(self) -> bool:
         """Whether the residual fell below the tolerance."""
-        return self.reason == CONVERGED
+        return self.reason is Reason.CONVERGED
 
     @property
     def iterations(self) -> int:
@@ -78,6 +88,14 @@ class Options:
         object.__setattr__(self, "max_iterations", limit)
 
 
+@lru_cache(maxsize=1)
+def iteration_grid() -> Grid:
+    """Panels of the logit of u on which the iteration on a continuous base runs."""
+    inner = np.arange(-_FAR, _FAR + _FINE / 2, _FINE)
+    outer = _FAR * 2.0 ** np.arange(1, 5)
+    return Grid(np.concatenate([-outer[::-1], inner, outer]).clip(-REACH, REACH))
+
+
 def iterate_atoms(problem: DiscreteProblem, beta: float, options: Options) -> Iteration:
     """The iteration on a discrete base, from the base policy."""
     probs = problem.base.probs
@@ -96,10 +114,10 @@ def iterate_atoms(problem: DiscreteProblem, beta: float, options: Options) -> It
 
 def iterate_continuous(problem: GeneralProblem, beta: float, options: Options) -> Iteration:
     """The iteration on a continuous base, on the nodes of the problem's grid."""
-    grid = problem.grid
+    grid = iteration_grid()
 
     def response(log_density: Array) -> Array:
-        return normalised(problem.response(log_density, 1.0 / beta))
+        return normalised(problem.response(grid, log_density, 1.0 / beta))
 
     def distance(a: Array, b: Array) -> float:
         return 0.5 * grid.integral(np.abs(np.exp(a) - np.exp(b)) * grid.jacobian)
@@ -120,18 +138,18 @@ def _iterate(
     options: Options,
 ) -> Iteration:
     current, residuals = start, []
-    reason = LIMIT
+    reason = Reason.LIMIT
     best, best_at = np.inf, 0
     for count in range(options.max_iterations + 1):
         target = response(current)
         residuals.append(distance(current, target))
         if residuals[-1] <= options.tolerance:
-            reason = CONVERGED
+            reason = Reason.CONVERGED
             break
         if residuals[-1] < 0.999 * best:
             best, best_at = residuals[-1], count
         if count - best_at >= _PATIENCE:
-            reason = STALLED
+            reason = Reason.STALLED
             break
         if count < options.max_iterations:
             current = normalised((1.0 - options.damping) * current + options.damping * target)

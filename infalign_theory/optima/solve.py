@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.optima.certificate import _gap, fixed_point_step
-from infalign_theory.optima.discrete import DiscreteProblem, Solution
-from infalign_theory.optima.general import Found, GeneralProblem
-from infalign_theory.optima.iteration import Options, iterate_atoms, iterate_continuous
+from infalign_theory.optima.certificate import certified_gap, fixed_point_step
+from infalign_theory.optima.discrete import DiscreteProblem
+from infalign_theory.optima.general import GeneralProblem
+from infalign_theory.optima.iteration import (
+    Options,
+    iterate_atoms,
+    iterate_continuous,
+    iteration_grid,
+)
 from infalign_theory.optima.powers import Powers, Trajectory
-from infalign_theory.optima.record import Optimum
+from infalign_theory.optima.record import Optimum, refuse_residual
+from infalign_theory.optima.solutions import Jump, P, Solution
 from infalign_theory.policies.base import Base, Discrete, as_base
 from infalign_theory.policies.budgets import budget
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.continuous_tilt import ContinuousTilt, uniform_grid
+from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.policies.families import continuous_family, solve
 from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.procedures.names import as_procedure
+from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.elementary import Identity
 from infalign_theory.transforms.solved import OptimalTransform, ProcedureCdf
 
@@ -29,8 +37,8 @@ from infalign_theory.transforms.solved import OptimalTransform, ProcedureCdf
 def optimum(
     procedure: Procedure | str,
     *,
-    beta: Any = None,
-    kl: Any = None,
+    beta: float | None = None,
+    kl: float | None = None,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
     method: str = "exact",
@@ -76,6 +84,8 @@ def optimum(
         For bad numbers or names.
     OutOfReachError
         Where the optimal beta of a budget underflows.
+    PrecisionError
+        Where float64 cannot hold the optimum to a residual of 1e-8.
 
     References
     ----------
@@ -90,14 +100,14 @@ def optimum(
     ours = as_procedure(procedure)
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
     where = as_base(base)
-    beta, kl = budget(beta, kl)
+    strength, nats = budget(beta, kl)
     if method not in ("exact", "iteration"):
         raise InputError(f'method = {method!r} is not known; give "exact" or "iteration".')
     if method == "iteration":
         options = Options(damping, tolerance, max_iterations)
-        return _iterated(ours, theirs, where, beta, options)
-    found = _exact(ours, theirs, where, beta, kl)
-    return found if beta is None else replace(found, beta=beta)  # not 1/(1/beta)
+        return _iterated(ours, theirs, where, strength, options)
+    found = _exact(ours, theirs, where, strength, nats)
+    return found if strength is None else replace(found, beta=strength)  # not 1/(1/beta)
 
 
 def _exact(
@@ -114,21 +124,50 @@ def _exact(
     return _general(GeneralProblem(ours, theirs), beta, kl)
 
 
+def _unspent(ours: Procedure, theirs: Procedure, transform: Transform, won: float) -> Optimum:
+    """The base policy itself."""
+    policy = ContinuousPolicy(ContinuousTilt.resolve(transform, 0.0))
+    return _certified(ours, theirs, policy, won, 0.0)
+
+
 def _general(problem: GeneralProblem, beta: float | None, kl: float) -> Optimum:
+    ours, theirs = problem.ours, problem.theirs
     if beta is None and kl == 0.0:
-        policy = ContinuousPolicy(ContinuousTilt.resolve(Identity(), 0.0))
-        won = win_rate(policy, problem.ours, against_procedure=problem.theirs)
-        return _certified(problem.ours, problem.theirs, policy, won, 0.0)
-    if beta is None:
-        beta = problem.at_kl(kl).policy.beta
-    best, *others = problem.solutions(1.0 / beta)
+        base = ContinuousPolicy(ContinuousTilt.resolve(Identity(), 0.0))
+        won = win_rate(base, ours, against_procedure=theirs)
+        return _unspent(ours, theirs, Identity(), won)
+    found, jump = problem.at_kl(kl) if beta is None else (problem.solutions(1.0 / beta), None)
 
-    def record(found: Found) -> Optimum:
-        policy = found.policy
-        one = _certified(problem.ours, problem.theirs, policy, found.win_rate, policy.kl)
-        return replace(one, maximum=found.maximum)
+    def record(one: Solution[ContinuousPolicy]) -> Optimum:
+        return replace(
+            _certified(ours, theirs, one.policy, one.win_rate, one.kl), maximum=one.maximum
+        )
 
-    return replace(record(best), alternatives=tuple(record(other) for other in others))
+    return _with_others(record, found, jump)
+
+
+def _on_atoms(problem: DiscreteProblem, beta: float | None, kl: float) -> Optimum:
+    def record(one: Solution[DiscretePolicy]) -> Optimum:
+        return refuse_residual(_on_atoms_record(problem, one))
+
+    if beta is None and kl == 0.0:
+        return record(problem.best(0.0))
+    found, jump = problem.at_kl(kl) if beta is None else (problem.solutions(1.0 / beta), None)
+    return _with_others(record, found, jump)
+
+
+def _with_others(
+    record: Callable[[Solution[P]], Optimum], found: list[Solution[P]], jump: Jump[P] | None
+) -> Optimum:
+    """The record of the best, with the other solutions or the two sides of its jump."""
+    best, *others = found
+    if jump is not None:
+        others = [jump.below, jump.above]
+    return replace(
+        record(best),
+        alternatives=tuple(record(other) for other in others),
+        hull_win_rate=None if jump is None else jump.hull_win_rate,
+    )
 
 
 def _iterated(
@@ -139,12 +178,13 @@ def _iterated(
     if isinstance(base, Discrete):
         atoms = DiscreteProblem(base, ours, theirs)
         run = iterate_atoms(atoms, beta, options)
-        found = _on_atoms_record(atoms, atoms.solution(1.0 / beta, run.log_density, True), ())
+        found = _on_atoms_record(atoms, atoms.solution(1.0 / beta, run.log_density, True))
     else:
         problem = GeneralProblem(ours, theirs)
         run = iterate_continuous(problem, beta, options)
-        one = problem.found(1.0 / beta, run.log_density, True)
-        found = _certified(ours, theirs, one.policy, one.win_rate, one.policy.kl)
+        policy = problem.policy(1.0 / beta, iteration_grid(), run.log_density)
+        won = win_rate(policy, ours, against_procedure=theirs)
+        found = _measured(ours, theirs, policy, won, policy.kl)
     return replace(found, iteration=run)
 
 
@@ -168,8 +208,7 @@ def _power_optimum(
         from_top=powers.sign > 0,
     )
     if beta is None and kl == 0.0:
-        policy = ContinuousPolicy(ContinuousTilt.resolve(transform, 0.0))
-        return _certified(ours, theirs, policy, powers.base_win_rate, 0.0)
+        return _unspent(ours, theirs, transform, powers.base_win_rate)
     grid = uniform_grid().with_edges(path.turns())
     policy = ContinuousPolicy(ContinuousTilt.resolve(transform, float(np.exp(kappa)), grid))
     if abs(policy.kl - path.kl) > 1e-9 * path.kl + 1e-12:
@@ -180,35 +219,6 @@ def _power_optimum(
             path.win_rate,
         )
     return _certified(ours, theirs, policy, path.win_rate, path.kl)
-
-
-def _on_atoms(problem: DiscreteProblem, beta: float | None, kl: float) -> Optimum:
-    jump = None
-    if beta is not None:
-        best, *others = problem.solutions(1.0 / beta)
-    elif kl == 0.0:
-        best, others = problem.best(0.0), []
-    else:
-        best, jump = problem.at_kl(kl)
-        if jump is None:
-            best, *others = problem.solutions(best.policy.tilt.k)
-        else:
-            others = [jump.below, jump.above]
-    alternatives = tuple(_on_atoms_record(problem, other, ()) for other in others)
-    found = _on_atoms_record(problem, best, alternatives)
-    return found if jump is None else replace(found, hull_win_rate=jump.hull_win_rate)
-
-
-def _on_atoms_record(
-    problem: DiscreteProblem, solution: Solution, rest: tuple[Optimum, ...]
-) -> Optimum:
-    policy = solution.policy
-    residual, step_kl = problem.fixed_point_step(policy)
-    gap = _gap(problem.ours, policy.beta, step_kl)
-    return Optimum(
-        problem.ours, problem.theirs, problem.base, policy.beta, solution.kl,
-        solution.win_rate, policy, policy.transform, residual, gap, rest, solution.maximum,
-    )  # fmt: skip
 
 
 def _one_sample(ours: Procedure, theirs: Procedure, beta: float | None, kl: float) -> Optimum:
@@ -225,11 +235,44 @@ def _one_sample(ours: Procedure, theirs: Procedure, beta: float | None, kl: floa
     return _certified(ours, theirs, policy, won, policy.kl)
 
 
+def _on_atoms_record(problem: DiscreteProblem, solution: Solution[DiscretePolicy]) -> Optimum:
+    policy = solution.policy
+    residual, step_kl = problem.fixed_point_step(policy)
+    return Optimum(
+        procedure=problem.ours,
+        against_procedure=problem.theirs,
+        base=problem.base,
+        beta=policy.beta,
+        kl=solution.kl,
+        win_rate=solution.win_rate,
+        policy=policy,
+        transform=policy.transform,
+        residual=residual,
+        gap=certified_gap(problem.ours, policy.beta, step_kl),
+        maximum=solution.maximum,
+    )
+
+
 def _certified(
     ours: Procedure, theirs: Procedure, policy: ContinuousPolicy, won: float, kl: float
 ) -> Optimum:
+    return refuse_residual(_measured(ours, theirs, policy, won, kl))
+
+
+def _measured(
+    ours: Procedure, theirs: Procedure, policy: ContinuousPolicy, won: float, kl: float
+) -> Optimum:
+    """The record of a policy on a continuous base, whatever its residual."""
     residual, step_kl = fixed_point_step(policy, ours, theirs)
-    gap = _gap(ours, policy.beta, step_kl)
     return Optimum(
-        ours, theirs, policy.base, policy.beta, kl, won, policy, policy.transform, residual, gap
+        procedure=ours,
+        against_procedure=theirs,
+        base=policy.base,
+        beta=policy.beta,
+        kl=kl,
+        win_rate=won,
+        policy=policy,
+        transform=policy.transform,
+        residual=residual,
+        gap=certified_gap(ours, policy.beta, step_kl),
     )

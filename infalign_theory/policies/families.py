@@ -11,10 +11,12 @@ import numpy as np
 from infalign_theory.checks import plain_number
 from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.policies.base import Discrete
+from infalign_theory.policies.bracketing import SafeguardedNewton
 from infalign_theory.policies.continuous_tilt import (
     _LONGEST_REACH,
     _TAIL,
     ContinuousTilt,
+    Known,
     _reach_far_enough,
     uniform_grid,
 )
@@ -62,16 +64,17 @@ class Family(Generic[T]):
 
 def continuous_family(transform: Transform) -> Family[ContinuousTilt]:
     """All tilts of a continuous base by one transform."""
+    known = Known(transform)
     grid = uniform_grid()
     with np.errstate(over="ignore", under="ignore"):
-        differences = transform.differences(grid.points)
+        differences = known.differences(grid)
     spread = _deviation(differences, grid.jacobian * grid.half[:, None])
     slope = max(transform.slopes)
     if slope == np.inf:
         _reach_far_enough(transform, 1.0, grid)
 
     def at(k: float, nearby: ContinuousTilt | None) -> ContinuousTilt:
-        return ContinuousTilt.resolve(transform, k, nearby.grid if nearby else None)
+        return ContinuousTilt.resolve(transform, k, nearby.grid if nearby else None, known)
 
     # 1 - k slope must leave room for a tail of the form exp(-(1 - k slope) s) within reach
     reach = _LONGEST_REACH if transform.in_logit else REACH
@@ -105,6 +108,23 @@ def solve(family: Family[T], kl: float, nearby: T | None = None, guess: float = 
     """The tilt of a family that spends a given KL: safeguarded Newton on log KL against log k.
 
     KL increases with k, from 0; where the normaliser bounds k the logit of k replaces its log.
+
+    Parameters
+    ----------
+    family : Family
+    kl : float
+        Nats, at least 0.
+    nearby : tilt, optional
+        One whose KL is near, whose grid is re-used.
+    guess : float, optional
+        k to start from; 0 for the law of small budgets.
+
+    Raises
+    ------
+    OutOfReachError
+        Where no k of float64 spends that much.
+    PrecisionError
+        Where the closest k misses the budget by more than 1e-9 of it.
     """
     if kl == 0.0:
         return family.at(0.0, nearby)
@@ -112,34 +132,25 @@ def solve(family: Family[T], kl: float, nearby: T | None = None, guess: float = 
         raise _out_of_reach(family.name, kl, family.limit if family.spread > 0.0 else 0.0)
     slope = family.slope
     highest = _LOG_SCALE_LIMIT - np.log(family.spread) if slope == 0.0 else family.log_odds
-    low, high = -np.inf, np.inf
-    width = older = np.inf
     start = guess or np.sqrt(2.0 * kl) / family.spread
+    steps = SafeguardedNewton(highest)
     x = min(float(np.log(start) + np.log(slope or 1.0)), highest)
     for _ in range(200):
         k = float(np.exp(x)) if slope == 0.0 else float(1.0 / (slope * (1.0 + np.exp(-x))))
         with np.errstate(all="ignore"):  # what over- or underflows is judged by the KL it gives
             nearby = tilt = family.at(k, nearby)
-        ratio = tilt.kl / kl
-        if abs(ratio - 1.0) <= 2e-14:
+            log_ratio = float(np.log(tilt.kl / kl))
+        if abs(log_ratio) <= 2e-14:
             return tilt
-        if ratio < 1.0 and x == highest:
+        if log_ratio < 0.0 and x == highest:
             raise _out_of_reach(family.name, kl, tilt.kl, certain=slope == 0.0)
-        low, high = (x, high) if ratio < 1.0 else (low, x)
         stretch = 1.0 if slope == 0.0 else 1.0 - k * slope
         climb = tilt.growth * stretch / tilt.kl if tilt.kl > 0.0 else 0.0
-        step = -np.log(ratio) / climb if climb > 1e-300 and ratio > 0.0 else 20.0
-        new = x + float(np.clip(step, -20.0, 20.0))
-        older, width, before = width, high - low, older
-        # Newton may creep or cycle: bisect whenever two steps did not halve the bracket
-        slow = np.isfinite(before) and width > before / 2
-        if slow or not low < new < high:
-            new = (low + high) / 2 if np.isfinite(high - low) else x + np.copysign(20.0, step)
-        new = min(new, highest)
+        new = steps.next(x, log_ratio, climb)
         if abs(new - x) <= 4e-16 * max(1.0, abs(x)):
             break
         x = new
-    if abs(ratio - 1.0) <= _KL_PROMISE:
+    if abs(np.expm1(log_ratio)) <= _KL_PROMISE:
         return tilt
     raise PrecisionError(
         f"no beta found at which transform {family.name} spends kl = {plain_number(kl)} nats; "

@@ -1,0 +1,138 @@
+"""Roots of functions of one number: brackets found by steps, then closed.
+
+The functions here are expensive and possibly steep or discontinuous (a KL that jumps), so no call
+is wasted: ends already evaluated are kept, and a jump is closed to rounding like a root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+
+Function = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Two points at which a function has different signs (or is 0), with its values there."""
+
+    low: float
+    high: float
+    at_low: float
+    at_high: float
+
+
+def bracket_increasing(
+    f: Function,
+    start: float,
+    *,
+    step: float = 2.0,
+    longest: float = 2.0,
+    lowest: float = -np.inf,
+    highest: float = np.inf,
+) -> Bracket | None:
+    """Points on either side of the root of an increasing function, found by doubling steps.
+
+    Steps double up to ``longest``. None where f keeps one sign up to ``lowest`` or ``highest``;
+    these ends are tried themselves.
+
+    Examples
+    --------
+    >>> found = bracket_increasing(lambda x: x - 5.0, 0.0)
+    >>> found.low, found.high
+    (4.0, 6.0)
+    """
+    x = min(max(start, lowest), highest)
+    value = f(x)
+    sign = -1.0 if value > 0.0 else 1.0  # the direction of travel
+    end = highest if sign > 0.0 else lowest
+    while value * sign < 0.0 or np.isnan(value):
+        if x == end:
+            return None
+        before, at_before = x, value
+        x = min(x + step, end) if sign > 0.0 else max(x - step, end)
+        value = f(x)
+        step = min(2.0 * step, longest)
+        if value * sign >= 0.0:
+            pair = (before, x, at_before, value)
+            return Bracket(*pair) if sign > 0.0 else Bracket(x, before, value, at_before)
+    return Bracket(x, x, value, value)
+
+
+def bracket_around(f: Function, guess: float, *, width: float, widest: float) -> Bracket | None:
+    """Points around a guess with a sign change between them, f rising or falling.
+
+    None where there is none within ``widest`` of the guess.
+    """
+    while width <= widest:
+        low, high = guess - width, guess + width
+        at_low, at_high = f(low), f(high)
+        if at_low * at_high <= 0.0:
+            return Bracket(low, high, at_low, at_high)
+        width *= 2.0
+    return None
+
+
+def root_within(f: Function, bracket: Bracket, tolerance: float = 1e-15) -> float:
+    """The root (or the jump through zero) inside a bracket, by Brent's method.
+
+    ``tolerance`` is absolute and relative to the root.
+
+    Examples
+    --------
+    >>> round(root_within(lambda x: x**3 - 8.0, Bracket(0.0, 5.0, -8.0, 117.0)), 12)
+    2.0
+    """
+    if bracket.at_low == 0.0:
+        return bracket.low
+    if bracket.at_high == 0.0:
+        return bracket.high
+    known = {bracket.low: bracket.at_low, bracket.high: bracket.at_high}
+
+    def once(x: float) -> float:
+        return known[x] if x in known else f(x)
+
+    found = brentq(
+        once, bracket.low, bracket.high, xtol=tolerance, rtol=max(tolerance, 1e-15), maxiter=300
+    )
+    return float(found)
+
+
+@dataclass
+class SafeguardedNewton:
+    """Newton's steps for the root of an increasing function, kept inside what is known of it.
+
+    Examples
+    --------
+    >>> steps, x = SafeguardedNewton(highest=100.0), 9.0
+    >>> for _ in range(20):
+    ...     x = steps.next(x, np.arctan(x - 2.0), 1.0 / (1.0 + (x - 2.0) ** 2))
+    >>> round(x, 12)
+    2.0
+    """
+
+    highest: float
+    longest: float = 20.0
+    low: float = -np.inf
+    high: float = np.inf
+    _widths: tuple[float, float] = (np.inf, np.inf)
+
+    def next(self, x: float, value: float, slope: float) -> float:
+        """The next point, from f and f' at x; equal to x where nothing is left to gain."""
+        if value < 0.0:
+            self.low = x
+        else:
+            self.high = x
+        step = -value / slope if slope > 1e-300 and np.isfinite(value) else np.inf
+        step = float(np.copysign(min(abs(step), self.longest), -value))
+        width, two_before = self.high - self.low, self._widths[0]
+        self._widths = self._widths[1], width
+        # Newton may creep or cycle: bisect whenever two steps did not halve the bracket
+        slow = np.isfinite(two_before) and width > two_before / 2
+        new = x + step
+        if (slow or not self.low < new < self.high) and np.isfinite(width):
+            new = (self.low + self.high) / 2
+        return min(new, self.highest)

@@ -1,0 +1,1 @@
+"""Random attacks on the promises; see each module's --help."""
