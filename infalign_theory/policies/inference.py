@@ -113,7 +113,7 @@ def _masses(policy: ContinuousPolicy, grid: Grid) -> Array:
 
 
 def _resolved(policy: ContinuousPolicy, procedure: LawProcedure) -> Grid:
-    """A grid that resolves the policy and what the procedure asks of it, with its jumps as edges."""
+    """A grid that resolves what the procedure asks of the policy, its jumps being edges."""
     cuts = np.array([np.log(u / (1.0 - u)) for u in procedure.edges])
     grid = policy.grid.with_edges(cuts) if cuts.size else policy.grid
     while grid.half.size <= _MAX_PANELS:

@@ -69,7 +69,8 @@ class SoftBestOfN(LawProcedure):
         s = np.exp(np.arange(_LOWEST, np.log(800.0) + abs(self.strength), _STEP))
         weights = np.exp(self.log_weight(sample.points)).ravel()
         masses = sample.masses.ravel()
-        log_m = np.log(np.array([np.sum(masses * np.exp(-x * weights)) for x in s]))
+        with np.errstate(divide="ignore", under="ignore"):
+            log_m = np.log(np.array([np.sum(masses * np.exp(-x * weights)) for x in s]))
         at = self.log_weight(points).ravel()
         out = np.empty(at.size)
         for first in range(0, at.size, _CHUNK):
