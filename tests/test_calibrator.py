@@ -154,6 +154,7 @@ LAWS = {
 }
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("size", [8, 16, 32, 64])
 @pytest.mark.parametrize("name", LAWS)
 def test_auto_against_ranks(name, size):

@@ -22,9 +22,14 @@ from infalign_theory.cli import app as cli
 ROOT = Path(__file__).resolve().parents[1]
 COMPARE = ["compare", "--procedure", "bon:4", "--transform", "identity", "--kl", "0.5"]
 OPTIMUM = ["optimum", "--procedure", "bon:4", "--kl", "0.5"]
-COMPARE_KEYS = ["transform", "procedure", "beta", "kl", "win_rate", "optimal", "regret"]
+COMPARE_KEYS = [
+    "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "optimal", "regret",
+]  # fmt: skip
 OPTIMUM_KEYS = ["procedure", "beta", "kl", "win_rate", "residual", "gap", "alternatives"]
-PREDICT_KEYS = [*COMPARE_KEYS[:5], "ci", "optimal", "regret", "prompts"]
+PREDICT_KEYS = [
+    "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "ci", "optimal", "regret",
+    "prompts", "law", "corrected", "notes",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -469,3 +474,116 @@ def test_reproduce_into_a_read_only_folder(run, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc here")
 def test_reproduce_where_nobody_may_write(run):
     refused(run("reproduce", "--out", "/proc/self/figures"))
+
+
+# ---------------------------------------------------------------------- recommend, doctor, help
+def test_recommend_prints_exactly_its_fields(run):
+    code, out, err = run("recommend", "--procedure", "bon:8", "--kl", "0.5", "--json")
+    found = strict(out)
+    assert (code, err) == (0, "")
+    assert list(found) == [
+        "kl", "procedures", "transform", "beta", "scaled_beta", "win_rate", "optimal", "regret",
+        "alternatives", "settings",
+    ]  # fmt: skip
+    assert found["procedures"] == ["bon:8"]
+    assert found["transform"].startswith("exp:34.17")
+    assert found["regret"] == pytest.approx(found["optimal"] - found["win_rate"], abs=1e-15)
+    policy = it.align(found["transform"], beta=found["beta"])
+    assert policy.kl == pytest.approx(0.5, rel=1e-9)
+    assert it.win_rate(policy, "bon:8") == pytest.approx(found["win_rate"], abs=1e-10)
+    assert {"transform", "regret"} <= set(found["alternatives"][0])
+
+
+def test_recommend_says_why(run):
+    code, out, err = run("recommend", "bon:1-4", "--kl", "0.3")
+    assert (code, err) == (0, "")
+    assert "loses at most" in out.splitlines()[0]
+    assert "scaled beta" in out
+
+
+def test_several_transforms_budgets_and_opponents(run):
+    code, out, _ = run(
+        "compare", "-p", "bon:4", "identity,exp:5", "log", "--kl", "0.1,0.5", "--kl", "1",
+        "--against-procedure", "standard", "--json",
+    )  # fmt: skip
+    rows = strict(out)
+    assert code == 0
+    assert [row["kl"] for row in rows[::3]] == [0.1, 0.5, 1.0]
+    assert [row["transform"] for row in rows[:3]] == ["identity", "exp:5", "log"]
+    policy = it.align("exp:5", kl=0.5)
+    expected = it.win_rate(policy, "bon:4", against_procedure="standard")
+    assert rows[4]["win_rate"] == pytest.approx(expected, abs=1e-12)
+    assert rows[2]["scaled_beta"] is None
+    assert "may mean 0.5" in refused(run("compare", "-p", "bon:4", "log", "--kl", "0,5"))
+
+
+def test_doctor_finds_five_known_numbers(run):
+    code, out, _ = run("doctor", "--json")
+    found = strict(out)
+    assert code == 0
+    assert found["healthy"] is True
+    assert len(found["self_test"]) == 5
+    assert found["versions"]["numpy"] == np.__version__
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert "self-test: all five" in out
+    assert "report" in out
+
+
+def test_doctor_says_when_a_number_is_wrong(run, monkeypatch):
+    from infalign_theory.cli.commands import doctor
+
+    monkeypatch.setattr(doctor, "_checks", lambda: iter([("a sum", 2.0, lambda: 2.1)]))
+    code, _, err = run("doctor")
+    assert code == 2
+    assert "a sum is off by 0.1" in err
+    assert "report it" in err
+
+
+COMMANDS = [command.name for command in cli.app.registered_commands]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_errors_name_the_help_of_their_command(run, name):
+    assert f"infalign {name} --help" in refused(run(name, "--nope"))
+
+
+def test_refusals_name_the_help_too(run):
+    error = refused(run("compare", "-p", "best:4", "-t", "log", "--kl", "1"))
+    assert "did you mean bon:4" in error
+    assert error.rstrip().endswith("See infalign compare --help.")
+
+
+@pytest.mark.parametrize("name", ["compare", "optimum", "recommend", "reproduce", "doctor"])
+def test_every_help_has_examples_that_run(run, name, monkeypatch):
+    import importlib
+    import shlex
+
+    monkeypatch.chdir(ROOT)
+    module = importlib.import_module(f"infalign_theory.cli.commands.{name}")
+    code, out, _ = run(name, "--help")
+    assert code == 0
+    assert "Examples" in out
+    for example in module.EXAMPLES:
+        words = shlex.split(example)
+        assert words[:2] == ["infalign", name]
+        if name in ("compare", "optimum", "recommend"):
+            assert run(*words[1:])[0] == 0, example
+
+
+def test_python_m_is_the_same_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "infalign_theory", "--version"],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"infalign {it.__version__}\n"
+
+
+def test_shells_can_complete():
+    environment = {**os.environ, "_INFALIGN_COMPLETE": "complete_bash",
+                   "COMP_WORDS": "infalign compare -p bon", "COMP_CWORD": "3"}  # fmt: skip
+    code = "import sys; sys.argv = ['infalign']; from infalign_theory.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+    assert "bon:4" in done.stdout.split()

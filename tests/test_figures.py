@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,6 +13,7 @@ from scipy.integrate import simpson
 from scipy.optimize import minimize_scalar
 
 from infalign_theory import output as files
+from infalign_theory import plotting
 from infalign_theory.comparison.comparisons import compare
 from infalign_theory.comparison.efficiency import first_order_efficiency
 from infalign_theory.comparison.frontiers import frontier
@@ -22,9 +21,10 @@ from infalign_theory.errors import InputError
 from infalign_theory.figures import FIGURES, Drawing, Table, reproduce
 from infalign_theory.figures import laws as law_figures
 from infalign_theory.figures.curves import PROCEDURES, TRANSFORMS
+from infalign_theory.figures.spec import same_numbers
 from infalign_theory.optima.solve import optimum
-from infalign_theory.plotting import curves as plotting
 from infalign_theory.plotting.rendering import drawing_style
+from infalign_theory.plotting.style import STYLE
 from infalign_theory.transforms.exponential import Exponential
 from infalign_theory.transforms.expression import Expression
 
@@ -41,7 +41,11 @@ def drawings() -> dict[str, Drawing]:
 
 
 def records(table: Table) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table.csv().decode())))
+    """The numbers as they were computed; files hold those digits that are certain."""
+    return [
+        dict(zip(table.columns, ("" if v is None else str(v) for v in row), strict=True))
+        for row in table.rows
+    ]
 
 
 def columns(table: Table, *names: str, **where: str) -> np.ndarray:
@@ -379,13 +383,96 @@ def test_text_inside_and_legend_clear_of_panels(drawings: dict[str, Drawing], na
 
 
 def test_styles_differ_without_colour() -> None:
-    looks = {(str(s.linestyle), s.marker, s.filled) for s in plotting.STYLE.values()}
-    assert len(looks) == len(plotting.STYLE)
-    assert len({s.color for s in plotting.STYLE.values()}) == len(plotting.STYLE)
-    assert plotting.style_of("optimal@bon:4") is plotting.STYLE["optimal"]
-    for name in ("exp:3", "exp:-2.5", "power:7", "logit", "expr:exp(3*u)-u"):
+    looks = {(str(s.linestyle), s.marker, s.filled) for s in STYLE.values()}
+    assert len(looks) == len(STYLE)
+    assert len({s.color for s in STYLE.values()}) == len(STYLE)
+    for name in ("exp:3", "exp:-2.5", "power:7", "logit", "expr:exp(3*u)-u", "optimal@bon:4"):
         assert plotting.style_of(name) == plotting.style_of(name)
-        assert plotting.style_of(name).color not in ("#000000",)
+
+
+def test_curves_drawn_together_can_be_told_apart() -> None:
+    names = ["optimal", "optimal@bon:2", "optimal@bon:16", *(f"exp:{t}" for t in range(2, 12))]
+    ax = mpl.figure.Figure().subplots()
+    for name in names:
+        plotting.draw_curve(ax, name, [0.0, 1.0], [0.0, 1.0])
+    lines = [line for line in ax.get_lines() if line.get_gid()]
+    assert [line.get_gid() for line in lines] == names
+    looks = {
+        (line.get_color(), str(line._unscaled_dash_pattern), line.get_marker(),
+         line.get_markerfacecolor())
+        for line in lines
+    }  # fmt: skip
+    assert len(looks) == len(names)
+    labels = [line.get_label() for line in lines]
+    assert len(set(labels)) == len(names)
+    assert labels[:3] == ["optimum", "optimum for Best-of-2", "optimum for Best-of-16"]
+
+
+def test_any_number_of_styles() -> None:
+    many = plotting.styles_of([f"expr:u**{p}" for p in range(2, 100)])
+    assert len({(s.color, str(s.linestyle), s.marker) for s in many.values()}) == 98
+    assert plotting.styles_of(["exp:10", "exp:5"])["exp:5"] == STYLE["exp:5"]
+    assert len(plotting.style_of("expr:" + "+".join(["u"] * 99)).label) < 50
+
+
+def test_labels_of_bars_are_inside_the_figure() -> None:
+    long = "exp(3*u)-u+u**2-u**3+0.25*u**4-0.1*u**5"
+    rows = compare(["identity", long, "exp:10"], "bon:4", kl=0.5)
+    figure = mpl.figure.Figure()
+    ax = rows.plot(figure.subplots())
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    for label in ax.get_yticklabels():
+        assert label.get_window_extent().x0 >= 0
+    several = compare(["identity", "exp:10"], "bon:4", kl=[0.1, 0.5])
+    drawn = several.plot(mpl.figure.Figure().subplots())
+    assert drawn.get_xlabel() == "KL (nats)"
+    assert len(drawn.get_lines()) == 2
+
+
+# --- what another machine's last digits may change: nothing
+
+
+def test_files_hold_the_certain_digits() -> None:
+    table = Table(("kl", "win_rate", "best_exponent"), [(1 / 3e6, 2 / 3, 100 / 3)])
+    assert table.csv() == b"kl,win_rate,best_exponent\n3.333333333e-07,0.6666666667,33.333333\n"
+    tiny = Table(("regret",), [(-4e-17,), (3e-12,)])
+    assert tiny.csv() == b"regret\n0\n0\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        (b"kl,w\n0.1,0.5\n", b"kl,w\n0.1,0.5000000001\n", True),
+        (b"kl,w\n0.1,0.5\n", b"kl,w\n0.1,0.500000001\n", False),
+        (b"n,t\n4,12.633825\n", b"n,t\n4,12.633826\n", False),
+        (b"kl,w\n0.1,0.5\n", b"kl,v\n0.1,0.5\n", False),
+        (b"kl,w\n0.1,0.5\n", b"kl,w\n0.1,0.5\n0.2,0.6\n", False),
+        (b"\xff", b"kl\n", False),
+    ],
+)
+def test_numbers_that_agree_to_their_last_digit(old: bytes, new: bytes, same: bool) -> None:
+    assert same_numbers(old, new) is same
+
+
+def test_reproducing_again_leaves_files_as_they_are(tmp_path: Path) -> None:
+    [first] = reproduce(tmp_path, [CHEAP])
+    assert first.unchanged == ()
+    table = tmp_path / f"{CHEAP}.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    assert lines[700].endswith("\n")
+    head, _, number = lines[700].strip().rpartition(",")
+    lines[700] = f"{head},{float(number) + 1e-10:.10g}\n"  # another machine's last digit
+    table.write_text("".join(lines))
+    before = table.read_bytes()
+    [again] = reproduce(tmp_path, [CHEAP])
+    assert again.unchanged == again.files
+    assert table.read_bytes() == before
+    lines[700] = f"{head},{float(number) + 1e-6}\n"
+    table.write_text("".join(lines))
+    [mended] = reproduce(tmp_path, [CHEAP])
+    assert table not in mended.unchanged
+    assert float(table.read_text().splitlines()[700].rpartition(",")[2]) == float(number)
 
 
 def test_plots_draw_on_the_axes_given() -> None:

@@ -249,7 +249,8 @@ def test_wide_columns_that_are_not_there_are_told(tmp_path, refused):
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("a.xlsx", "as CSV"), ("a.zip", "unpack"), ("a.jsonl.zst", "zstd -d"), ("a.csv.bz2", "gzip"),
+        ("a.xlsx", "as CSV"), ("a.zip", "unpack"), ("a.jsonl.zst", "zstd -d"),
+        ("a.csv.bz2", "gzip"),
         ("a.arrow", "pyarrow"), ("a.pkl", "Parquet or CSV"), ("a.txt", ".csv, .tsv or .jsonl"),
     ],
 )  # fmt: skip
@@ -357,3 +358,16 @@ def test_validate_reads_the_same_layouts(tmp_path):
     files = it.validate([tmp_path / "base.json", tmp_path / "tuned.jsonl.gz"], procedure="bon:2")
     memory = it.validate({"base": base, "tuned": tuned}, procedure="bon:2")
     assert files.policies["tuned"].win_rates == memory.policies["tuned"].win_rates
+
+
+def test_a_wide_table_of_two_policies_is_validated():
+    rng = np.random.default_rng(0)
+    columns = {f"base_{i}": rng.normal(size=30) for i in range(6)}
+    columns |= {f"tuned_{i}": rng.normal(0.8, 1.0, 30) for i in range(6)}
+    wide = pd.DataFrame({"prompt": np.arange(30), **columns})
+    long = {
+        name: [{"prompt": p, "reward": wide[f"{name}_{i}"][p]} for p in range(30) for i in range(6)]
+        for name in ("base", "tuned")
+    }
+    found, expected = (it.validate(wide, wide=True), it.validate(long))
+    assert found.policies["tuned"].win_rates == expected.policies["tuned"].win_rates

@@ -249,7 +249,7 @@ def test_rows_come_in_the_order_asked_and_as_a_frame():
     assert [(r.procedure, r.transform) for r in found.rows] == [
         ("bon:2", "log"), ("bon:2", "identity"), ("won:3", "log"), ("won:3", "identity"),
     ]  # fmt: skip
-    columns = "transform procedure beta kl win_rate ci optimal regret prompts scaled_beta law"
+    columns = "transform procedure beta scaled_beta kl win_rate ci optimal regret prompts law"
     columns += " corrected"
     assert list(found.to_frame().columns) == columns.split()
     assert len(found.to_frame()) == 4
@@ -388,3 +388,84 @@ def test_the_optimum_of_another_procedure_is_judged():
     assert row.win_rate == pytest.approx(it.win_rate(policy, "bon:8"), abs=1e-9)
     assert row.kl == pytest.approx(0.2, rel=1e-9)
     assert row.regret > 0.0
+
+
+# ------------------------------------------------------------------------- laws, choices, results
+def tie_free(seed=0, prompts=12, samples=10):
+    rng = np.random.default_rng(seed)
+    return {str(p): rng.normal(size=samples).tolist() for p in range(prompts)}
+
+
+@pytest.mark.parametrize("name", ["standard", "bon:4", "won:4"])
+def test_without_ties_the_answer_is_that_of_compare_whatever_the_scores(name):
+    names = ["identity", "exp:10", "optimal", "optimal@bon:4|standard"]
+    found = it.predict(tie_free(), procedure=name, transform=names, kl=0.3)
+    expected = it.compare(names, name, kl=0.3).rows
+    for row, other in zip(found.rows, expected, strict=True):
+        assert (row.transform, row.law, row.ci) == (other.transform, "continuous", None)
+        assert row.win_rate == pytest.approx(other.win_rate, abs=1e-9)
+        assert row.optimal == pytest.approx(other.optimal, abs=1e-9)
+        assert row.beta == pytest.approx(other.beta, rel=1e-6)
+    assert found.rows == it.predict(tie_free(1), procedure=name, transform=names, kl=0.3).rows
+    assert "do not depend on the scores" in found.notes[-1]
+
+
+def test_a_law_can_be_asked_for(refused):
+    options = {"procedure": "bon:2", "transform": "identity", "kl": 0.2}
+    assert only(tie_free(), law="discrete", **options).law == "discrete"
+    assert only(scores_of(), law="continuous", **options).law == "continuous"
+    assert only(scores_of(), **options).law == "discrete"
+    refused(lambda: only(scores_of(), law="both", **options), "'both'", "'auto'")
+
+
+def test_beta_on_the_continuous_law_is_the_policy_of_that_beta():
+    row = only(tie_free(), procedure="bon:4", transform="exp:5", beta=30.0)
+    policy = it.align("exp:5", beta=30.0)
+    assert (row.beta, row.kl) == (30.0, pytest.approx(policy.kl, rel=1e-9))
+    assert row.optimal == pytest.approx(it.optimum("bon:4", kl=policy.kl).win_rate, abs=1e-9)
+    assert row.scaled_beta == pytest.approx(30.0 / np.expm1(5.0), rel=1e-12)
+
+
+def test_the_sides_may_differ_and_optima_are_named_as_in_compare(refused):
+    frame = pd.DataFrame({"prompt": ["a"] * 5, "reward": [0, 1, 1, 2, 3]})
+    base = it.Discrete.from_scores([0, 1, 1, 2, 3])
+    found = it.predict(
+        frame, procedure="bon:4", against_procedure="standard", kl=0.2,
+        transform=["identity", "optimal@bon:4|standard", "optimal"],
+    )  # fmt: skip
+    policies = [
+        it.align("identity", kl=0.2, base=base),
+        it.optimum("bon:4", kl=0.2, base=base, against_procedure="standard").policy,
+    ]
+    for row, policy in zip(found.rows, [*policies, policies[1]], strict=True):
+        expected = it.win_rate(policy, "bon:4", against_procedure="standard")
+        assert row.win_rate == pytest.approx(expected, abs=1e-9)
+    assert found.rows[1].regret == pytest.approx(0.0, abs=1e-9)
+    options = {"procedure": "bon:4", "kl": 0.2}
+    refused(lambda: it.predict(frame, transform="optimally", **options), "transform", "optimally")
+
+
+def test_procedures_and_transforms_may_be_lists_in_a_text():
+    found = it.predict(scores_of(), procedure="bon:2,4", transform="identity,exp:5", kl=0.2)
+    assert [(row.procedure, row.transform) for row in found.rows] == [
+        ("bon:2", "identity"), ("bon:2", "exp:5"), ("bon:4", "identity"), ("bon:4", "exp:5"),
+    ]  # fmt: skip
+
+
+def test_a_prediction_shows_itself():
+    import pickle
+
+    from matplotlib.figure import Figure
+
+    found = it.predict(scores_of(), procedure="bon:4", transform=["identity", "log"], kl=0.2)
+    assert len(repr(found)) < 200
+    page = found._repr_html_()
+    assert "<li>bon:4 with" in page
+    assert "identity" in page
+    ax = found.plot(Figure().subplots())
+    assert len(ax.patches) == 2
+    assert "win rate" in ax.get_xlabel()
+    assert "identity" in found.to_latex()
+    assert pickle.loads(pickle.dumps(found)) == found
+    with pytest.raises(AttributeError):
+        found.rows = ()

@@ -15,7 +15,7 @@ import numpy as np
 
 WORDS = 256
 PROMPTS = 8
-GROUP = 64  # responses a prompt in each batch
+GROUP = 128  # responses a prompt in each batch
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def base_model(world: World, seed: int = 0) -> Any:
     asked = torch.arange(WORDS, WORDS + PROMPTS)[:, None]
     target = torch.tensor(np.pad(world.base, ((0, 0), (0, size - WORDS))), dtype=torch.float32)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 400)
-    for _ in range(400):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 200)
+    for _ in range(200):
         logits = model(input_ids=asked).logits[:, -1]
         loss = -(target * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
         optimiser.zero_grad()
@@ -104,7 +104,7 @@ def train(
     arguments: dict[str, Any],
     *,
     steps: int = 150,
-    rate: float = 1e-2,
+    rate: float = 2e-2,
     seed: int = 0,
     callbacks: list[Any] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:

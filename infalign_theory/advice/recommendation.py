@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Candidate", "Recommendation", "recommend"]
 
 _SHOWN = 5  # runners-up
+_NONE = 1e-9  # a regret below it is none
 _TRAINER = "trl-rloo"
 
 
@@ -93,11 +94,11 @@ class Recommendation:
         """A row a candidate, the recommended one first; columns as :class:`Candidate`."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(row) for row in self._rows()])
+        return pd.DataFrame([asdict(row) for row in self.candidates()])
 
     def to_latex(self, digits: int = 4) -> str:
         """The table in LaTeX, for ``booktabs``."""
-        return latex_table([asdict(row) for row in self._rows()], digits)
+        return latex_table([asdict(row) for row in self.candidates()], digits)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``infalign recommend --json`` prints."""
@@ -118,11 +119,12 @@ class Recommendation:
         """Draw the regrets of the candidates as bars."""
         from infalign_theory.plotting.curves import plot_regrets
 
-        rows = self._rows()
+        rows = self.candidates()
         title = f"{', '.join(p.name for p in self.procedures[:3])}, KL = {self.kl:g} nats"
         return plot_regrets([r.transform for r in rows], [r.regret for r in rows], title, ax)
 
-    def _rows(self) -> list[Candidate]:
+    def candidates(self) -> list[Candidate]:
+        """The recommended transform where its regret is largest, then the runners-up."""
         worst = max(self.by_procedure, key=lambda row: row.regret)
         return [worst, *self.alternatives]
 
@@ -134,7 +136,7 @@ class Recommendation:
         )
 
     def _repr_html_(self) -> str:
-        return html_table([asdict(row) for row in self._rows()], self.why)
+        return html_table([asdict(row) for row in self.candidates()], self.why)
 
 
 def recommend(
@@ -301,9 +303,9 @@ def _why(
     rest = "" if plain is None else f"; plain calibrated reward loses {plain.regret:.2g}"
     if len(procedures) > 1:
         what = (
-            f"over {procedures[0].name} to {procedures[-1].name} it loses at most {best.regret:.2g} "
-            f"of the win rate that is possible at {kl:g} nats (at {best.procedure}), the least of "
-            "all exponentials"
+            f"over {procedures[0].name} to {procedures[-1].name} it loses at most "
+            f"{best.regret:.2g} of the win rate that is possible at {kl:g} nats (at "
+            f"{best.procedure}), the least of all exponentials"
         )
     elif best.transform == "identity":
         what = f"it is what {best.procedure} asks for at {kl:g} nats: it loses {best.regret:.2g}"
@@ -314,16 +316,17 @@ def _why(
             f"where no policy can win more than {100 * best.optimal:.2f} %"
         )
     limit = f" (the best exponent lies beyond {EXPONENT_LIMIT:g})" if beyond else ""
+    if beyond and best.regret < _NONE:
+        limit = " (it and others win always, to all digits)"
     return f"{best.transform}: {what}{limit}{rest}."
 
 
 def _settings(transform: Transform, kl: float) -> dict[str, Any]:
     """A trainer's own arguments, where the transform has some."""
+    from infalign_theory.training.trainers import settings
+
     try:
-        from infalign_theory.training.trainers import settings
-    except ImportError:
-        return {}
-    try:
-        return dict(settings(transform, kl=kl, trainer=_TRAINER).arguments)
+        found = settings(transform, kl=kl, trainer=_TRAINER)
     except InfalignError:
         return {}
+    return {"trainer": found.trainer, **found.arguments}

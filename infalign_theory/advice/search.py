@@ -9,7 +9,7 @@ import numpy as np
 from infalign_theory.advice.judges import Judge, Theory
 from infalign_theory.comparison.exponent_scan import losses
 from infalign_theory.comparison.exponents import LARGEST, SMALLEST, best_exponent
-from infalign_theory.errors import OutOfReachError
+from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.policies.base import Continuous
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.elementary import Identity
@@ -25,7 +25,7 @@ _AROUND = 1e-3
 
 
 def best_exponential(judge: Judge, optimal: Array) -> Transform | None:
-    """The exponential of least worst regret; identity where it is the limit; None beyond 600."""
+    """The exponential of least worst regret, or identity, its limit; None where none is best."""
     if isinstance(judge, Theory) and len(judge.procedures) == 1:
         try:
             t = best_exponent(
@@ -34,6 +34,8 @@ def best_exponential(judge: Judge, optimal: Array) -> Transform | None:
             )  # fmt: skip
         except OutOfReachError as error:
             return Identity() if abs(error.limit) < 1.0 else None
+        except PrecisionError:  # many win always
+            return None
         return _rounded(t)
     exact = _exactly(judge, optimal)
     if isinstance(judge, Theory) and isinstance(judge.base, Continuous):

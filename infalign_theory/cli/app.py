@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Exact win rates, optimal reward transforms and honest validation for Best-of-N and "
     "Worst-of-N inference.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,10 +49,15 @@ def _root(
 
 
 def _register() -> None:
-    """Every file of ``commands`` is a command: the function of the same name."""
+    """Every file of ``commands`` is a command: the function of the same name.
+
+    Its ``EXAMPLES``, command lines that run, are shown below its help.
+    """
     for found in pkgutil.iter_modules(commands.__path__):
         module = import_module(f"{commands.__name__}.{found.name}")
-        app.command(found.name)(getattr(module, found.name))
+        examples = getattr(module, "EXAMPLES", ())
+        epilog = "\n\n".join(["Examples:", *examples]) if examples else None
+        app.command(found.name, epilog=epilog)(getattr(module, found.name))
 
 
 _register()
@@ -66,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(args=given or ["--help"], standalone_mode=False)
     except InfalignError as error:
-        _fail(str(error).splitlines()[0])
+        _fail(f"{str(error).splitlines()[0].rstrip('.')}. See {_help(given)}.")
     except _UsageError as error:
-        _fail(f"{error.format_message().rstrip('.')}; see infalign --help.")
+        _fail(f"{error.format_message().rstrip('.')}; see {_help(given)}.")
     except (typer.Abort, KeyboardInterrupt):
         _fail("stopped.", _STOPPED)
     except (BrokenPipeError, SystemExit):
@@ -81,6 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if code == _STOPPED:  # Typer has turned the interrupt into a status
         _fail("stopped.", _STOPPED)
     sys.exit(code or 0)
+
+
+def _help(given: Sequence[str]) -> str:
+    """The help of the command that was called."""
+    names = [command.name for command in app.registered_commands]
+    called = next((word for word in given if word in names), None)
+    return f"infalign {called} --help" if called else "infalign --help"
 
 
 def _fail(message: str, code: int = 2) -> None:

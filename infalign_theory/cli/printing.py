@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import shlex
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from infalign_theory.empirical.validation.results import Validation
 
+_PATIENCE = 1.0  # seconds before a bar appears
 _WIDTH = 120  # of a table that is not on a terminal
 
 
@@ -117,6 +120,34 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     for row in rows:
         grid.add_row(*(Text(number(cell)) for cell in row))
     console.print(grid)
+
+
+@contextmanager
+def working() -> Iterator[None]:
+    """A bar on standard error once something takes longer than a second; it says what it is."""
+    what = "computing" if kernels_compiled() else "compiling the kernels, this first time only"
+    with steps() as step:
+        timer = threading.Timer(_PATIENCE, step, [what])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def kernels_compiled() -> bool:
+    """Whether machine code of the kernels lies in Numba's cache already."""
+    from importlib.util import find_spec
+
+    spec = find_spec("infalign_theory.kernels")
+    own = [
+        Path(place) / "__pycache__" for place in (spec and spec.submodule_search_locations) or ()
+    ]
+    set_aside = os.environ.get("NUMBA_CACHE_DIR")
+    places = [Path(set_aside)] if set_aside else [*own, Path.home() / ".cache" / "numba"]
+    return any(next(place.rglob("*.nbi"), None) is not None for place in places if place.is_dir())
 
 
 @contextmanager

@@ -7,10 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from infalign_theory.errors import InputError
-from infalign_theory.figures import coupling, curves, laws, shapes, unknown
-from infalign_theory.figures.spec import Figure, Result
+from infalign_theory.figures import (
+    attackers,
+    calibration,
+    coupling,
+    curves,
+    laws,
+    shapes,
+    unknown,
+)
+from infalign_theory.figures.spec import Figure, Result, same_numbers
 from infalign_theory.output import output_directory, write_atomically
-from infalign_theory.plotting.rendering import FORMATS, drawing_style, image
+from infalign_theory.plotting.rendering import FORMATS, drawing_style, image, same_picture
+
+__all__ = ["FIGURES", "reproduce"]
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
@@ -77,12 +87,29 @@ FIGURES: dict[str, Figure] = {
             unknown.unknown_n,
         ),
         Figure(
+            "attackers",
+            "How many more tries an attacker needs against the aligned model",
+            "Win rate of the aligned model's worst answer of N tries against the base's worst of "
+            "M: on the black line both are equally safe. At half a nat -exp(-10u) keeps its lead "
+            "against many times the tries, exp(10u) loses it at once.",
+            attackers.attackers,
+        ),
+        Figure(
             "phase-transition",
             "A first-order transition that a damped iteration misses",
             "With two rewards the Worst-of-N objective has several solutions; at a critical beta "
             "the best one jumps, while an iteration from the base stays on the wrong branch far "
             "beyond it.",
             coupling.phase_transition,
+        ),
+        Figure(
+            "calibration",
+            "What calibrating by K base samples a prompt costs",
+            "Fresh base samples at every step cost little and the best rank rewards next to "
+            "nothing; the same few samples re-used all run long cost several times more, because "
+            "nothing above the best of them can be told apart; the pooled shape of all prompts' "
+            "rewards wins half of that back.",
+            calibration.calibration,
         ),
     )
 }
@@ -99,7 +126,8 @@ def reproduce(
     Parameters
     ----------
     out : Path or str
-        Directory, created if needed; files of the same names are replaced.
+        Directory, created if needed; files of the same names are replaced, unless they show the
+        same to the last certain digit.
     only : sequence of str, optional
         Names from :data:`FIGURES`; all by default.
     formats : sequence of str, optional
@@ -134,9 +162,9 @@ def reproduce(
         if progress is not None:
             progress(f"{position}/{len(chosen)} {figure.name}: {figure.title}")
         started = time.perf_counter()
-        files = _write(figure, folder, kinds)
+        files, unchanged = _write(figure, folder, kinds)
         seconds = time.perf_counter() - started
-        results.append(Result(figure.name, figure.title, figure.shows, files, seconds))
+        results.append(Result(figure.name, figure.title, figure.shows, files, seconds, unchanged))
     return results
 
 
@@ -151,8 +179,13 @@ def _known(given: Sequence[str], allowed: Iterable[str], what: str) -> list[str]
     return list(dict.fromkeys(names))
 
 
-def _write(figure: Figure, folder: Path, kinds: list[str]) -> tuple[Path, ...]:
-    """Everything is drawn before the first file is written."""
+def _write(
+    figure: Figure, folder: Path, kinds: list[str]
+) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Everything is drawn before the first file is written; what shows the same already stays.
+
+    So another machine, whose last digits differ, changes no file.
+    """
     contents: dict[str, bytes] = {}
     with drawing_style():
         drawing = figure.draw()
@@ -160,6 +193,21 @@ def _write(figure: Figure, folder: Path, kinds: list[str]) -> tuple[Path, ...]:
             contents[f"{figure.name}.{kind}"] = image(drawing.figure, kind)
     for suffix, table in drawing.tables.items():
         contents[f"{figure.name}{suffix}.csv"] = table.csv()
+    unchanged = []
     for name, content in contents.items():
-        write_atomically(folder / name, content)
-    return tuple(folder / name for name in contents)
+        path = folder / name
+        if _shows_the_same(path, content):
+            unchanged.append(path)
+        else:
+            write_atomically(path, content)
+    return tuple(folder / name for name in contents), tuple(unchanged)
+
+
+def _shows_the_same(path: Path, content: bytes) -> bool:
+    """Whether a file has these numbers, or this picture, to the last certain digit."""
+    if not path.is_file():
+        return False
+    old = path.read_bytes()
+    if path.suffix == ".csv":
+        return same_numbers(old, content)
+    return old == content or (path.suffix == ".png" and same_picture(old, content))

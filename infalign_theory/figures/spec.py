@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,18 +26,55 @@ class Table:
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
 
     def csv(self) -> bytes:
-        """CSV with 12 significant digits and newline line ends."""
+        """CSV with the digits that are certain and newline line ends.
+
+        Win rates and their differences are certain to 1e-10, other numbers relatively.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(self.columns)
-        writer.writerows([_cell(value) for value in row] for row in self.rows)
+        writer.writerows(
+            [_cell(column, value) for column, value in zip(self.columns, row, strict=True)]
+            for row in self.rows
+        )
         return text.getvalue().encode()
 
 
-def _cell(value: Cell) -> str:
+_DECIMALS = 10
+_WIN_RATES = {"win_rate", "optimal", "regret", "value", "objective"}  # certain to 1e-10
+_DIGITS = {"best_exponent": 8, "achieved": 8}  # significant; of others 10
+
+
+def _cell(column: str, value: Cell) -> str:
     if value is None:
         return ""
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    certain = round(value, _DECIMALS) + 0.0 if column in _WIN_RATES else value
+    return f"{certain:.{_DIGITS.get(column, _DECIMALS)}g}"
+
+
+def same_numbers(old: bytes, new: bytes) -> bool:
+    """Whether two CSV files differ by no more than the rounding of their last digits."""
+    if old == new:
+        return True
+    try:
+        first, second = (list(csv.reader(io.StringIO(text.decode()))) for text in (old, new))
+    except (UnicodeDecodeError, csv.Error):
+        return False
+    return len(first) == len(second) and all(
+        len(one) == len(other) and all(map(_same_cell, one, other))
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def _same_cell(one: str, other: str) -> bool:
+    if one == other:
+        return True
+    try:
+        return math.isclose(float(one), float(other), rel_tol=2e-8, abs_tol=1.5e-10)
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -71,13 +109,18 @@ class Figure:
 
 @dataclass(frozen=True)
 class Result:
-    """A figure that was written: its files and what it shows."""
+    """A figure that was made: its files and what it shows.
+
+    ``unchanged`` are those of its files that showed the same already, to the last certain digit,
+    and were left as they are.
+    """
 
     name: str
     title: str
     shows: str
     files: tuple[Path, ...]
     seconds: float
+    unchanged: tuple[Path, ...] = ()
 
 
 def canvas(height: float, title: str) -> mpl_figure.Figure:

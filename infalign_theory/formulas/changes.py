@@ -256,11 +256,13 @@ def _near_max(a: Near, b: Near) -> Near:
     a_change, b_change = a.change + (a.anchor - start), b.change + (b.anchor - start)
     change, ahead = np.maximum(a_change, b_change), a_change >= b_change
     switch = a.anchor_error + b.anchor_error + np.abs(a.anchor - b.anchor)
-    a_error = a.change_error + (switch if a.anchor < start else 0.0)
-    b_error = b.change_error + (switch if b.anchor < start else 0.0)
+    # where the anchors' own errors decide which branch leads, neither change is sure
+    unsure = abs(a.anchor - b.anchor) < SPACING * (a.anchor_error + b.anchor_error)
+    a_error = a.change_error + (switch if unsure or a.anchor < start else 0.0)
+    b_error = b.change_error + (switch if unsure or b.anchor < start else 0.0)
     error = np.where(ahead, a_error, b_error)
     anchor_error = a.anchor_error if a.anchor == start else b.anchor_error
-    if abs(a.anchor - b.anchor) <= SPACING * (a.anchor_error + b.anchor_error):
+    if unsure:
         anchor_error = np.maximum(a.anchor_error, b.anchor_error)
     larger = a.value >= b.value
     direct = np.where(larger, a.value, b.value)

@@ -73,6 +73,7 @@ class Change:
 
 
 _SWITCHES = frozenset({"max", "step"})
+_DIGITS_LOST = 1e6  # units in the last place
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ class CompiledExpression:
             object.__setattr__(self, name, content)
         object.__setattr__(self, "_program", program)
 
-    def _node(self, anchor: float, step: Array, x: Array) -> Near:
-        return run(self._program, near_number, near_variable(anchor, step, x), CHANGES)[-1]
+    def _nodes(self, anchor: float, step: Array, x: Array) -> list[Near]:
+        return run(self._program, near_number, near_variable(anchor, step, x), CHANGES)
 
     def value(self, x: npt.ArrayLike) -> Array:
         """Plain evaluation f(x), in float64 and in the order the text says.
@@ -184,12 +185,13 @@ class CompiledExpression:
             The points themselves, accurate where they are small.
         """
         with np.errstate(all="ignore"):
-            node = self._node(anchor, step, x)
+            nodes = self._nodes(anchor, step, x)
+            node = nodes[-1]
             if math.isnan(node.anchor):
                 value = _shaped(node.value, step.shape)
                 error = _shaped(SPACING * node.value_error, step.shape)
                 return Change(0.0, value, error, 0.0, singular=True)
-            reach = self._reach(anchor, node, step)
+            reach = self._reach(anchor, nodes, step)
             change, error = refined(self._program, anchor, step, node, reach)
         return Change(
             float(node.anchor) + 0.0,
@@ -199,12 +201,18 @@ class CompiledExpression:
             singular=False,
         )
 
-    def _reach(self, anchor: float, node: Near, step: Array) -> float:
-        """Distance from an anchor in [0, 1] to the nearest kink, jump or singular point."""
-        if not any(op in _SWITCHES for op, _, _ in self._program) or not 0.0 <= anchor <= 1.0:
-            return math.inf
+    def _reach(self, anchor: float, nodes: list[Near], step: Array) -> float:
+        """How far a series at an anchor in [0, 1] may speak: to the next kink, jump or singularity.
+
+        Not at all where a part has lost its digits at the anchor itself.
+        """
+        node = nodes[-1]
         if not np.any(node.change_error > 16.0 * np.abs(node.change)):
             return math.inf  # the series will not be asked
+        if any(part.anchor_error > _DIGITS_LOST * (abs(part.anchor) + 1e-300) for part in nodes):
+            return 0.0
+        if not any(op in _SWITCHES for op, _, _ in self._program) or not 0.0 <= anchor <= 1.0:
+            return math.inf
         s = np.array(self.breaks)
         small = np.exp(-np.abs(s)) / (1.0 + np.exp(-np.abs(s)))
         below = np.where(s < 0.0, small, 1.0 - small)
@@ -225,8 +233,9 @@ class CompiledExpression:
 
         Examples
         --------
-        >>> compile_expression("max(u, 0.25) + step(u - 0.5)").breaks
-        (-1.0986122886681098, 0.0)
+        >>> f = compile_expression("max(u, 0.25) + step(u - 0.5)")
+        >>> [round(s, 12) + 0.0 for s in f.breaks]  # logits of 1/4 and 1/2
+        [-1.098612288668, 0.0]
         """
         return find_breaks(self._program)
 
@@ -282,7 +291,7 @@ class CompiledExpression:
         with np.errstate(all="ignore"):
             for half, anchor, step in ((upper, 1.0, -rests), (~upper, 0.0, points)):
                 if np.any(half):
-                    result[half] = self._node(anchor, step[half], points[half]).value
+                    result[half] = self._nodes(anchor, step[half], points[half])[-1].value
         return result
 
     def derivative(self, x: npt.ArrayLike) -> Array:

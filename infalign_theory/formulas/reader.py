@@ -10,6 +10,7 @@ import re
 import string
 import unicodedata
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, NoReturn
 
 import numpy as np
@@ -77,6 +78,17 @@ _NUMBER_THEN_NAME = re.compile(
 def shown(text: str) -> str:
     """A text as a message shows it: quoted, ASCII, at most 60 characters."""
     return ascii(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _absorbs(op: str, steps: list[Instruction]) -> bool:
+    """Whether a sum of two numbers loses digits of the smaller one, as 1e16 + 0.1 does."""
+    if op != "+":
+        return False
+    a, b = (step.number for step in steps)
+    if not (math.isfinite(a + b) and a and b):
+        return False
+    lost = abs(Fraction(a) + Fraction(b) - Fraction(a + b))
+    return lost > Fraction(1e-9) * min(abs(Fraction(a)), abs(Fraction(b)))
 
 
 class Reader:
@@ -160,7 +172,7 @@ class Reader:
     def emit(self, op: str, *operands: int, number: float = 0.0) -> int:
         """Append an instruction, or find the same one; steps on numbers are done at once."""
         steps = [self.program[i] for i in operands]
-        if operands and all(step.op == "number" for step in steps):
+        if operands and all(step.op == "number" for step in steps) and not _absorbs(op, steps):
             with np.errstate(all="ignore"):
                 number = float(DIRECT[op](*(np.float64(step.number) for step in steps)))
             op, operands = "number", ()

@@ -50,6 +50,26 @@ def running_masses(mass: Array, offsets: IntArray) -> tuple[Array, Array]:
 
 
 @kernel
+def _jackknife_weight(counts: Array, k: float, order: int, one: int, two: int) -> float:
+    """Weight of the law without a sample of atoms ``one`` and ``two`` (-1: none), of K in all."""
+    chance = 1.0
+    if one >= 0:
+        chance = counts[one] / k
+    if two >= 0:
+        # unordered pairs: twice the chance of an ordered one unless the atoms are the same
+        left = counts[two] - 1.0 if one == two else 2.0 * counts[two]
+        chance *= left / (k - 1.0)
+    less = int(one >= 0) + int(two >= 0)
+    if order <= 0:
+        return chance
+    if order == 1:
+        return chance * (k if less == 0 else -(k - 1.0))
+    if less == 1:
+        return -chance * (k - 1.0) ** 2
+    return chance * (k - less) ** 2 / 2.0
+
+
+@kernel
 def leave_out(
     counts: Array, offsets: IntArray, order: int
 ) -> tuple[Array, IntArray, IntArray, Array]:
@@ -62,14 +82,9 @@ def leave_out(
     copies, cells = 0, 0
     for group in range(offsets.size - 1):
         a = offsets[group + 1] - offsets[group]
-        copies += 1 + a + a * (a + 1) // 2
-        cells += a * (1 + a + a * (a + 1) // 2)
-    if order < 2:
-        copies, cells = 0, 0
-        for group in range(offsets.size - 1):
-            a = offsets[group + 1] - offsets[group]
-            copies += 1 + a * order
-            cells += a * (1 + a * order)
+        own = 1 + a * order if order < 2 else 1 + a + a * (a + 1) // 2
+        copies += own
+        cells += a * own
     out = np.empty(cells)
     ends = np.zeros(copies + 1, dtype=np.intp)
     owner = np.empty(copies, dtype=np.intp)
@@ -89,26 +104,7 @@ def leave_out(
                     if left > 0.5:
                         out[at] = left
                         at += 1
-                n = int(one >= 0) + int(two >= 0)
-                chance = 1.0
-                if n >= 1:
-                    chance = counts[first + one] / k
-                if n == 2:
-                    if one == two:
-                        chance *= (counts[first + one] - 1.0) / (k - 1.0)
-                    else:
-                        chance *= 2.0 * counts[first + two] / (k - 1.0)
-                if reach <= 0:
-                    scale = 1.0
-                elif reach == 1:
-                    scale = k if n == 0 else -(k - 1.0)
-                elif n == 0:
-                    scale = k * k / 2.0
-                elif n == 1:
-                    scale = -((k - 1.0) ** 2)
-                else:
-                    scale = (k - 2.0) ** 2 / 2.0
-                weights[copy] = scale * chance
+                weights[copy] = _jackknife_weight(counts[first:last], k, reach, one, two)
                 owner[copy] = group
                 copy += 1
                 ends[copy] = at

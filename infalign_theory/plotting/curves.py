@@ -10,14 +10,24 @@ import numpy as np
 from infalign_theory.comparison.comparisons import Comparison
 from infalign_theory.comparison.frontiers import OPTIMAL, Frontier
 from infalign_theory.errors import InputError
-from infalign_theory.plotting.style import SCALED_LABEL, procedure_title, style_of
+from infalign_theory.plotting.style import SCALED_LABEL, procedure_title, styles_of
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-"""Transform name -> style of the transforms the project shows most."""
+__all__ = [
+    "current_axes",
+    "draw_curve",
+    "plot_comparison",
+    "plot_frontier",
+    "plot_frontiers",
+    "plot_regret",
+    "plot_regrets",
+    "plot_transforms",
+    "unit_scale",
+]
 
 
 def current_axes(ax: Axes | None) -> Axes:
@@ -37,16 +47,20 @@ def _make_room(ax: Axes) -> None:
 
 
 def draw_curve(ax: Axes, name: str, x: Any, y: Any, count: int = 6, **style: Any) -> None:
-    """One transform's curve in its style, with about ``count`` markers spread along the axis."""
-    chosen = style_of(name).line(count)
-    if name.partition("@")[0] == OPTIMAL:  # a pale bed, so that curves on top of it show
+    """One transform's curve in its style, with about ``count`` markers spread along the axis.
+
+    A curve that would look like another on these axes takes another look.
+    """
+    drawn = [str(line.get_gid()) for line in ax.get_lines() if line.get_gid()]
+    chosen = styles_of([*drawn, name])[name].line(count)
+    if name == OPTIMAL:  # a pale bed, so that curves on top of it show
         ax.plot(x, y, color="#bdbdbd", linewidth=5.0, zorder=1.5, solid_capstyle="butt")
     if count and "marker" in chosen:
         places = np.linspace(np.min(x), np.max(x), count + 2)[1:-1]
         if ax.get_xscale() == "log":
             places = np.geomspace(np.min(x), np.max(x), count + 2)[1:-1]
         chosen["markevery"] = sorted({int(np.argmin(np.abs(np.asarray(x) - p))) for p in places})
-    ax.plot(x, y, **(chosen | style))
+    ax.plot(x, y, gid=name, **(chosen | style))
 
 
 def plot_frontier(frontier: Frontier, ax: Axes | None = None, **style: Any) -> Axes:
@@ -182,7 +196,8 @@ def plot_regrets(
     """Draw the regrets of transforms by name as horizontal bars, the smallest on top."""
     ax = current_axes(ax)
     rows = sorted(zip(names, regrets, strict=True), key=lambda row: -row[1])
-    styles = [style_of(name) for name, _ in rows]
+    looks = styles_of([name for name, _ in rows])
+    styles = [looks[name] for name, _ in rows]
     places = np.arange(len(rows))
     bars = ax.barh(places, [regret for _, regret in rows], color=[s.color for s in styles])
     ax.bar_label(bars, [f"{regret:.2g}" for _, regret in rows], padding=3)
@@ -251,4 +266,5 @@ def plot_frontiers(curves: Sequence[Frontier], ax: Axes | None = None, **style: 
     for curve in curves:
         plot_frontier(curve, ax, **style)
     ax.legend()
+    _make_room(ax)
     return ax

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 Function = Callable[[float], float]
 
@@ -94,6 +93,8 @@ def root_within(f: Function, bracket: Bracket, tolerance: float = 1e-15) -> floa
 
     def once(x: float) -> float:
         return known[x] if x in known else f(x)
+
+    from scipy.optimize import brentq  # here: its import costs more than most of its uses
 
     found = brentq(
         once, bracket.low, bracket.high, xtol=tolerance, rtol=max(tolerance, 1e-15), maxiter=300

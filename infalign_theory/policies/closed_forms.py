@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import special
 
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
@@ -58,6 +57,8 @@ def _log_law(k: float, points: Points) -> tuple[Array, Array]:
 
 def logit_kl(k: float) -> float:
     """KL of the Beta(1 + k, 1 - k) law: k (psi(1+k) - psi(1-k)) - log(pi k / sin(pi k))."""
+    from scipy import special  # here: half a second of import that few need
+
     if k < _SERIES:
         # both terms expand in even powers of k with zeta values
         powers = np.arange(1, 9)
@@ -68,6 +69,8 @@ def logit_kl(k: float) -> float:
 
 
 def _logit_law(k: float, points: Points) -> tuple[Array, Array]:
+    from scipy import special
+
     below = np.asarray(special.betainc(1 + k, 1 - k, points.u))
     above = np.asarray(special.betainc(1 - k, 1 + k, points.v))
     # a u that rounds to 1 says nothing about a heavy tail: take the complement there

@@ -26,6 +26,7 @@ from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
 
 _KL_PROMISE = 1e-9  # relative
+_PLAIN_ROUNDING = 1e-14  # what a constant written as u - u + 1 shows
 
 
 _LOG_SCALE_LIMIT = 660.0  # log of the largest k times range of Phi that float64 carries safely
@@ -69,6 +70,7 @@ def continuous_family(transform: Transform) -> Family[ContinuousTilt]:
     with np.errstate(over="ignore", under="ignore"):
         differences = known.differences(grid)
     spread = _deviation(differences, grid.jacobian * grid.half[:, None])
+    _refuse_noise(known, spread)
     slope = max(transform.slopes)
     if slope == np.inf:
         _reach_far_enough(transform, 1.0, grid)
@@ -79,6 +81,21 @@ def continuous_family(transform: Transform) -> Family[ContinuousTilt]:
     # 1 - k slope must leave room for a tail of the form exp(-(1 - k slope) s) within reach
     reach = _LONGEST_REACH if transform.in_logit else REACH
     return Family(transform.name, at, spread, slope, np.inf, float(np.log(reach / _TAIL - 1.0)))
+
+
+def _refuse_noise(known: Known, spread: float) -> None:
+    """Refuse a formula whose rounding is of the size of its variation: no beta helps it."""
+    grid = uniform_grid()
+    unit = spread if spread > 0.0 else 1.0
+    finite = np.isfinite(known.differences(grid))
+    off = np.where(finite, known.rounding(grid) / unit, 0.0)
+    lost = unit * float(np.sqrt(grid.integral(off**2 * grid.jacobian)))
+    if lost > max(0.1 * spread, _PLAIN_ROUNDING):
+        raise PrecisionError(
+            f"transform {known.transform.name} varies by {spread:.1g}, and rounding may move it "
+            f"by {lost:.1g}: its digits are lost; write it without differences of large numbers.",
+            float("nan"),
+        )
 
 
 def discrete_family(transform: Transform, base: Discrete) -> Family[DiscreteTilt]:

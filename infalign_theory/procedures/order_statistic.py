@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from infalign_theory.checks import whole
 from infalign_theory.errors import InputError
@@ -43,15 +42,21 @@ class OrderStatistic(Procedure):
         return f"order:{self.k}/{self.n}"
 
     def cdf(self, p: Array, q: Array) -> tuple[Array, Array]:
+        from scipy import special  # here: half a second of import that few need
+
         below = special.betainc(self.n - self.k + 1, self.k, p)
         return np.asarray(below), np.asarray(special.betainc(self.k, self.n - self.k + 1, q))
 
     def pdf(self, p: Array, q: Array) -> Array:
+        from scipy import special
+
         exponent = special.xlogy(self.n - self.k, p) + special.xlogy(self.k - 1, q)
         return np.asarray(np.exp(self._log_constant + exponent))
 
     @property
     def _log_constant(self) -> float:
+        from scipy import special
+
         return float(-special.betaln(self.n - self.k + 1, self.k))
 
     @property
@@ -60,6 +65,8 @@ class OrderStatistic(Procedure):
 
     @property
     def value_terms(self) -> Array:
+        from scipy import special
+
         j = np.arange(self.n - self.k + 1.0, self.n + 1.0)
         log_binomial = -np.log(self.n + 1.0) - special.betaln(j + 1.0, self.n - j + 1.0)
         zeros = np.zeros(j.size)

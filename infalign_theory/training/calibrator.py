@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from infalign_theory.checks import numbers
+from infalign_theory.empirical.scores.sources import ScoresLike
 from infalign_theory.errors import InputError
 from infalign_theory.training.choosing import best_anchor, tail_scores
 from infalign_theory.training.laws import Law, Pooled
@@ -67,7 +68,7 @@ class Calibrator:
     @classmethod
     def fit(
         cls,
-        scores: Any,
+        scores: ScoresLike,
         prompt: str = "prompt",
         reward: str = "reward",
         method: str = "auto",

@@ -11,6 +11,7 @@ import numpy as np
 
 from infalign_theory.checks import vector
 from infalign_theory.empirical.scores.reading import read_scores
+from infalign_theory.empirical.scores.sources import ScoresLike
 from infalign_theory.errors import InputError
 from infalign_theory.typing import Array, IntArray
 
@@ -27,7 +28,7 @@ class BaseSamples:
     offsets: IntArray
 
     @classmethod
-    def read(cls, scores: Any, prompt: str, reward: str) -> BaseSamples:
+    def read(cls, scores: ScoresLike, prompt: str, reward: str) -> BaseSamples:
         """From files or tables; every source that predictions read."""
         found = read_scores(scores, prompt=prompt, reward=reward)
         return cls(found.prompts, found.rewards.values, found.rewards.offsets)

@@ -144,22 +144,11 @@ def settings(
             f"{trainer} with {_shown(choices)}: the expected gradient of this penalty is zero, so "
             "training is not regularised at all; give another estimator or put it in the reward."
         )
-    strength, wanted = budget(beta, kl)
-    nats = wanted if strength is None else None
-    if nats == 0.0:
-        raise InputError("kl = 0 trains nothing; give a positive budget in nats.")
+    law, own, critical = _law(chosen, choice, *budget(beta, kl))
     unit = scaled_beta(chosen, 1.0)  # None where Phi is unbounded
-    critical, notes = None, list(choice.notes)
+    notes = list(choice.notes)
     if choice.scaled:
-        law, own, critical = _divided(chosen, choice.penalty, strength, nats)
         notes.insert(0, _about_scaling(law, own, critical))
-    else:
-        if nats is not None:
-            law = solution_at_kl(chosen, choice.penalty, nats)
-        else:
-            assert strength is not None
-            law = solution(chosen, choice.penalty, (unit or 1.0) / strength)
-        own = (unit or 1.0) / law.k
     if choice.penalty is Penalty.FORWARD:
         notes.insert(0, "The penalty is the forward KL: the law is beta / (lambda - Phi).")
     if unit is None:
@@ -168,6 +157,22 @@ def settings(
         trainer, chosen.name, MappingProxyType(choice.arguments(own)), choice.penalty.value,
         law.kl, 1.0 / law.k, None if unit is None else unit / law.k, critical, tuple(notes),
     )  # fmt: skip
+
+
+def _law(
+    transform: Transform, choice: Choice, strength: float | None, nats: float
+) -> tuple[Solution, float, float | None]:
+    """The law, the trainer's own beta, and the critical one where there is one."""
+    if strength is None and nats == 0.0:
+        raise InputError("kl = 0 trains nothing; give a positive budget in nats.")
+    if choice.scaled:
+        return _divided(transform, choice.penalty, strength, nats if strength is None else None)
+    unit = scaled_beta(transform, 1.0) or 1.0
+    if strength is None:
+        law = solution_at_kl(transform, choice.penalty, nats)
+    else:
+        law = solution(transform, choice.penalty, unit / strength)
+    return law, unit / law.k, None
 
 
 def _divided(

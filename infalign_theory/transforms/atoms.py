@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from infalign_theory.quadrature.points import Points
@@ -9,6 +11,7 @@ from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class AtomTransform(Transform):
     """Phi known at the atoms of one discrete base, constant over each atom's share of (0, 1).
 
@@ -16,28 +19,27 @@ class AtomTransform(Transform):
     shares of the unit interval.
     """
 
-    anchor = 0.0
+    label: str
+    middles: Array
+    edges: Array
+    values: Array
 
-    def __init__(self, name: str, middles: Array, edges: Array, values: Array) -> None:
-        self._name = name
-        self._edges = edges
-        self._middles = middles
-        self._values_at_atoms = values
+    anchor = 0.0
 
     @property
     def name(self) -> str:
         """As text; not readable back."""
-        return self._name
+        return self.label
 
     def __repr__(self) -> str:
-        return f"<transform {self._name} on {self._values_at_atoms.size} atoms>"
+        return f"<transform {self.label} on {self.values.size} atoms>"
 
     def differences(self, points: Points) -> Array:
         """Phi of the atom that holds u."""
         u = points.u
         # atoms below the spacing of float64 share their edges: look for the atom's own u first
-        exact = np.searchsorted(self._middles, u)
-        exact = np.minimum(exact, self._middles.size - 1)
-        held = np.searchsorted(self._edges, u, side="left")
-        atom = np.where(self._middles[exact] == u, exact, held)
-        return np.asarray(self._values_at_atoms[atom])
+        exact = np.searchsorted(self.middles, u)
+        exact = np.minimum(exact, self.middles.size - 1)
+        held = np.searchsorted(self.edges, u, side="left")
+        atom = np.where(self.middles[exact] == u, exact, held)
+        return np.asarray(self.values[atom])

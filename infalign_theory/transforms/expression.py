@@ -12,6 +12,7 @@ from infalign_theory.errors import InputError
 from infalign_theory.formulas.compiled import Change, CompiledExpression, compile_expression
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
+from infalign_theory.transforms.domain import interior, refuse_undefined, tail_slopes
 from infalign_theory.typing import Array
 
 
@@ -48,24 +49,25 @@ class Expression(Transform):
 
     def __init__(self, text: str, /, **parameters: float) -> None:
         self._set("_compiled", compile_expression(text, "u", **parameters))
-        interior = Points.from_logit(np.linspace(-36.0, 36.0, 1001))
-        values = self._compiled.at(interior.u, interior.v)
-        bad = np.isnan(values) | (values == np.inf)
-        if bad.any() or not np.isfinite(values).any():
-            u = interior.u[bad][0] if bad.any() else 0.5
-            raise InputError(
-                f"expression {text!r} has no finite value at u = {u:.6g}; a transform must be "
-                "defined on all of 0 < u < 1 (minus infinity is allowed: that reward is refused)."
-            )
+        points = interior()
+        values = self._compiled.at(points.u, points.v)
+        refuse_undefined(f"expression {text!r}", points, values)
         pole = _pole(self._compiled)
         if pole is not None:
             raise InputError(
                 f"expression {text!r} grows without bound near u = {pole:.6g}; a transform must "
                 "be finite on all of 0 < u < 1."
             )
-        self._set("_slopes", _tail_slopes(self._compiled))
+        self._set("_slopes", tail_slopes(self._values))
         self._set("_end", self._highest_end(values))
-        home = self._compiled.measure(self._end, np.zeros(1), np.array([self._end]))
+        home = self._at_end(self._end)
+        hidden = home.singular and self._slopes[int(self._end)] == 0.0
+        if hidden or home.anchor_error > _LOST * abs(home.anchor):
+            other = self._at_end(1.0 - self._end)
+            # a large constant may hide where Phi is largest, or the digits of this end alone
+            if not other.singular and (hidden or other.anchor_error < home.anchor_error):
+                self._set("_end", 1.0 - self._end)
+                home = other
         self._set("_home", home.anchor)
         self._set("_home_error", home.anchor_error)
         # from the anchor to the other end, where both are finite
@@ -74,6 +76,9 @@ class Expression(Transform):
         bridged = not across.singular and bool(np.isfinite(across.change[0]))
         self._set("_across", float(across.change[0]) if bridged else np.nan)
         self._set("_across_error", float(across.error[0]) if bridged else np.nan)
+
+    def _at_end(self, end: float) -> Change:
+        return self._compiled.measure(end, np.zeros(1), np.array([end]))
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -170,26 +175,6 @@ class Expression(Transform):
         return self._slopes
 
 
-def _tail_slopes(f: CompiledExpression) -> tuple[float, float]:
-    """Slopes measured far out in the tails, where a logarithm has become a straight line."""
-    out = np.array([690.0 - 2 * _FAR_STEP, 690.0 - _FAR_STEP, 690.0])
-    far = Points.from_logit(np.concatenate([-out[::-1], out]))
-    values = f.at(far.u, far.v)
-    return _growth(*values[2::-1]), _growth(*values[3:])
-
-
-def _growth(near: float, middle: float, far: float) -> float:
-    """Slope per unit of logit far out; infinite where Phi grows faster than any line."""
-    if not far > middle:
-        return 0.0
-    slope = (far - middle) / _FAR_STEP
-    earlier = (middle - near) / _FAR_STEP
-    # rounding of a bounded Phi is no growth
-    if slope * _FAR_STEP <= 1e-12 * abs(middle):
-        return 0.0
-    return float(slope) if slope <= 1.001 * earlier else np.inf
-
-
 def _pole(f: CompiledExpression) -> float | None:
     """A u inside (0, 1) next to which f grows faster than any logarithm, if there is one."""
     breaks = np.array(f.breaks)
@@ -210,6 +195,6 @@ def _rebuilt(text: str, parameters: dict[str, float]) -> Expression:
     return Expression(text, **parameters)
 
 
-_FAR_STEP = 200.0
 _CLOSER = np.array([1e-3, 1e-6, 1e-9, 1e-12])
 _SPACING = 2.0**-52
+_LOST = 1e-9  # relative error of Phi at an end that says its digits are gone

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from infalign_theory.cli.options import (
+    AgainstOption,
+    JsonOption,
+    KlListOption,
+    ProceduresOption,
+    TransformArgument,
+    TransformsOption,
+    budgets,
+    gathered,
+)
 
-import typer
-
-from infalign_theory.cli.options import JsonOption, ProcedureOption, TransformOption
+EXAMPLES = (
+    "infalign compare -p bon:4 identity exp:5,10 optimal --kl 0.5",
+    "infalign compare -p bon:2,16 'optimal@bon:2,16' --kl 0.1,0.5",
+    "infalign compare -p bon:4 'exp(3u) - u' --kl 0.5 --against-procedure standard --json",
+)
 
 
 def compare(
-    procedure: ProcedureOption,
-    transform: TransformOption,
-    kl: Annotated[float, typer.Option("--kl", help="KL budget in nats.")],
+    kl: KlListOption,
+    transforms: TransformArgument = None,
+    procedure: ProceduresOption = None,
+    transform: TransformsOption = None,
+    against_procedure: AgainstOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare transforms at equal KL on a continuous base: win rate and regret."""
@@ -20,9 +33,12 @@ def compare(
     from infalign_theory.comparison.comparisons import compare as compared
     from infalign_theory.procedures import names as procedures
 
-    rows = [
-        printing.fields(row)
-        for text in procedures.several(procedure)
-        for row in compared(transform, text, kl=kl).rows
-    ]
+    chosen = gathered("transform", transforms, transform)
+    nats = budgets(kl)
+    with printing.working():
+        rows = [
+            printing.fields(row)
+            for one in procedures.several(gathered("procedure", procedure))
+            for row in compared(chosen, one, kl=nats, against_procedure=against_procedure).rows
+        ]
     printing.show(rows, json)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from infalign_theory.cli.options import (
+    AgainstOption,
+    BetaOption,
+    JsonOption,
+    KlOption,
+    ProcedureArgument,
+    ProceduresOption,
+    gathered,
+)
+from infalign_theory.errors import InputError
 
-import typer
-
-from infalign_theory.cli.options import BetaOption, JsonOption, KlOption
+EXAMPLES = (
+    "infalign optimum bon:4 --kl 0.5",
+    "infalign optimum --procedure worst-of-8 --beta 0.1 --against-procedure standard --json",
+)
 
 
 def optimum(
-    procedure: Annotated[str, typer.Option("--procedure", "-p", help="As in compare.")],
+    procedures: ProcedureArgument = None,
+    procedure: ProceduresOption = None,
     kl: KlOption = None,
     beta: BetaOption = None,
+    against_procedure: AgainstOption = None,
     json: JsonOption = False,
 ) -> None:
     """Solve for the coupled optimum on a continuous base, with its evidence."""
@@ -20,7 +32,11 @@ def optimum(
     from infalign_theory.optima.record import summary
     from infalign_theory.optima.solve import optimum as solved
 
-    found = solved(procedure, beta=beta, kl=kl)
+    chosen, *others = gathered("procedure", procedures, procedure)
+    if others:
+        raise InputError(f"{chosen!r} and {others[0]!r}: an optimum is of one procedure; give one.")
+    with printing.working():
+        found = solved(chosen, beta=beta, kl=kl, against_procedure=against_procedure)
     if json:
         printing.json_document(summary(found))
     else:

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+EXAMPLES = (
+    "infalign reproduce",
+    "infalign reproduce --only frontiers,regret --format svg --out pictures",
+)
+
 
 def reproduce(
     out: Annotated[Path, typer.Option(help="Folder for the figures.")] = Path("figures"),
@@ -28,4 +33,7 @@ def reproduce(
             for r in results
         ],
     )
-    typer.echo(f"{sum(len(r.files) for r in results)} files in {out}")
+    files = sum(len(result.files) for result in results)
+    kept = sum(len(result.unchanged) for result in results)
+    same = f", {kept} showed the same already" if kept else ""
+    typer.echo(f"{files - kept} files written to {out}{same}")

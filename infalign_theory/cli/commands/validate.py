@@ -35,6 +35,12 @@ def validate(
         str | None, typer.Option(help="Column of log pi/pi_ref of the sequence, nats.")
     ] = None,
     sample: Annotated[str | None, typer.Option(help="Column that tells samples apart.")] = None,
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide", help="Several columns of rewards a row: those --reward matches, or all."
+        ),
+    ] = False,
     strict: Annotated[
         bool, typer.Option(help="Anything wrong with the scores is an error.")
     ] = False,
@@ -61,8 +67,8 @@ def validate(
         result = validation.validate(
             scores, procedure=procedures.several(procedure or [validation.STANDARD]),
             transform=transform, kl=kl, beta=beta, prompt=prompt, reward=reward, policy=policy,
-            base=base, truth=truth, log_ratio=log_ratio, sample=sample, strict=strict, law=law,
-            level=level, bootstrap=bootstrap, seed=seed, memory=memory,
+            base=base, truth=truth, log_ratio=log_ratio, sample=sample, wide=wide, strict=strict,
+            law=law, level=level, bootstrap=bootstrap, seed=seed, memory=memory,
             dask=True if dask == "local" else dask, progress=step,
         )  # fmt: skip
     document = printing.json_text(result.to_dict())

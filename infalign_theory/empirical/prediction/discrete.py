@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from infalign_theory.comparison.choices import Choice
+from infalign_theory.comparison.comparisons import short_of
 from infalign_theory.empirical.prediction.results import PredictedRow
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.prompt_bases import (
@@ -104,23 +105,31 @@ def discrete_row(
         top = mean
     else:
         top = (best or contest.optima.win_rates_at_kl(spent, saturated=True))[1]
-    trainer_beta = 1.0 / tilt.k if tilt.k > 0.0 else (np.inf if spent == 0.0 else 0.0)
+    trainer_beta = 1.0 / tilt.k if tilt.k > 0.0 else np.inf
     target = None if beta is not None else kl
     corrected, ci = corrected_win_rate(choice, contest, tilt, target)
+    plain = mean_over_prompts(won, bounds=_UNIT).ci
     scaled = None
     if isinstance(choice, Transform) and np.isfinite(trainer_beta):
         scaled = scaled_beta(choice, trainer_beta)
     return PredictedRow(
         transform=choice.name, procedure=contest.procedure.name, beta=float(trainer_beta),
-        kl=spent, win_rate=mean, ci=_reaching(ci, mean), optimal=top,
-        regret=0.0 if optimal else top - mean, prompts=contest.bases.prompts,
+        kl=spent, win_rate=mean, ci=_reaching(ci, plain, mean), optimal=top,
+        regret=0.0 if optimal else short_of(top, mean), prompts=contest.bases.prompts,
         scaled_beta=scaled, law=BaseLaw.DISCRETE.value, corrected=corrected,
     )  # fmt: skip
 
 
-def _reaching(ci: tuple[float, float] | None, value: float) -> tuple[float, float] | None:
-    """The interval, stretched to a value outside it."""
-    return None if ci is None else (min(ci[0], value), max(ci[1], value))
+def _reaching(
+    ci: tuple[float, float] | None, plain: tuple[float, float] | None, value: float
+) -> tuple[float, float] | None:
+    """The interval, joined with that of the value itself where the value lies outside it."""
+    if ci is None or plain is None:
+        return None
+    return (
+        ci[0] if ci[0] < value else min(plain[0], value),
+        ci[1] if value < ci[1] else max(plain[1], value),
+    )
 
 
 def corrected_win_rate(
@@ -133,7 +142,7 @@ def corrected_win_rate(
     if thinned is not None:
         copies = ratios_of(choice, contest, thinned.bases)
         found = _influences(copies, thinned.bases, thinned.corrected, contest, tilt.k, kl)
-    if found is None:
+    if found is None and tilt.k > 0.0:
         own = ratios_of(choice, contest, contest.bases)
         found = _influences(own, contest.bases, lambda values: values, contest, tilt.k, None)
     if found is None:

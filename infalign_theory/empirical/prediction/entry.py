@@ -27,10 +27,10 @@ from infalign_theory.transforms.core import Transform
 
 _ENOUGH = 8  # samples a prompt for each draw of a procedure
 _WHOLE_LAW = (
-    "ties are rare, so the base counts as continuous: these numbers hold for any reward without "
-    "ties and do not depend on the scores, hence no interval; the scores are still good for "
-    "law='discrete' (--law discrete), for the truth behind them (truth=, --truth), for calibrating "
-    "a reward and for judging the run afterwards"
+    "the base counts as continuous ({ties:.1f} % of pairs tie): these numbers hold for any reward "
+    "without ties and do not depend on the scores, hence no interval; the scores are still good "
+    "for law='discrete' (--law discrete), for the truth behind them (truth=, --truth), for "
+    "calibrating a reward and for judging the run afterwards"
 )
 
 
@@ -142,7 +142,7 @@ def predict(
             notes += [note for _, told in completed for note in told]
         rows += found
     if chosen is BaseLaw.CONTINUOUS:
-        notes.append(_WHOLE_LAW)
+        notes.append(_WHOLE_LAW.format(ties=100 * ties))
     else:
         notes += _few_samples(procedures, int(table.rewards.sizes.min()))
     return Prediction(

@@ -24,6 +24,9 @@ class PredictedRow:
     transform, procedure : str
     beta, kl : float
         One beta for all prompts; KL in nats, the mean over prompts.
+    scaled_beta : float or None
+        beta for the transform mapped affinely to [0, 1]; None where it is unbounded, and for
+        optima, whose transform differs from prompt to prompt.
     win_rate : float
         Mean over prompts, in [0, 1], on the base that the scores give as they stand.
     ci : tuple of float or None
@@ -32,14 +35,11 @@ class PredictedRow:
     optimal, regret : float
         The largest mean win rate at that mean KL, and what the transform falls short of it.
     prompts : int
-    scaled_beta : float or None
-        beta for the transform mapped affinely to [0, 1]; None where it is unbounded, and for
-        optima, whose transform differs from prompt to prompt.
     law : str
         "continuous" or "discrete": the base of each prompt.
     corrected : float
         The win rate with the bias of finite base samples removed (jackknife); ``ci`` is its
-        interval, stretched to ``win_rate`` where that lies outside.
+        interval, joined with that of ``win_rate`` where that lies outside.
     true_win_rate, true_ci : float and tuple of float, or None
         By the true reward, both picks made by the score; None without ``truth`` and where these
         samples cannot tell.
@@ -53,13 +53,13 @@ class PredictedRow:
     transform: str
     procedure: str
     beta: float
+    scaled_beta: float | None
     kl: float
     win_rate: float
     ci: tuple[float, float] | None
     optimal: float
     regret: float
     prompts: int
-    scaled_beta: float | None
     law: str
     corrected: float
     true_win_rate: float | None = None

@@ -85,7 +85,7 @@ class TruthRows:
         if reach is None:
             return None
         kls = np.linspace(reach / _STEPS, reach, _STEPS)
-        thinned = self.pairs.thinned()
+        thinned = self.pairs.thinned
         pairs = self.pairs if thinned is None else thinned.pairs
         rates = [
             pairs.win_rates(
@@ -158,7 +158,9 @@ class _RatioOf:
 def continuous_ratio(policy: Policy, bases: PromptBases) -> Array:
     """Log of the policy's mass over the base's, between the edges of each atom."""
     below, _ = bases.edges
-    cdf = np.asarray(policy.cdf(below))
+    # K samples without ties have K + 1 edges whatever the prompt
+    places, which = np.unique(np.round(below, 12), return_inverse=True)
+    cdf = np.asarray(policy.cdf(places))[which]
     at = (
         np.arange(bases.mass.size) + np.repeat(np.arange(bases.prompts), np.diff(bases.offsets)) + 1
     )

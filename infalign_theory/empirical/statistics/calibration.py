@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -53,7 +52,9 @@ class Calibration:
         return out
 
 
-def rank_covers(below: Any, equal: Any, trials: Any, bins: int) -> Iterator[Array]:
+def rank_covers(
+    below: IntArray | int, equal: IntArray | int, trials: IntArray | int, bins: int
+) -> Iterator[Array]:
     """For each equal bin of rank, the part of [b, b + e + 1] / (K + 1) that lies in it."""
     scale = bins / (trials + 1.0)
     low, high = below * scale, (below + equal + 1) * scale

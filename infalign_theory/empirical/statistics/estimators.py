@@ -7,9 +7,8 @@ prompts.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import whole
 from infalign_theory.empirical.scores.groups import Groups, check_sorted, share_out
@@ -71,7 +70,7 @@ def win_rates(
     return out
 
 
-def picked_truth(proxy: Groups, truth: Any, procedure: Procedure | str) -> Array:
+def picked_truth(proxy: Groups, truth: ArrayLike, procedure: Procedure | str) -> Array:
     r"""Mean truth of the sample that Best-of-N or Worst-of-N picks by proxy, in each prompt.
 
     A group of equal proxies is picked with probability
@@ -99,7 +98,11 @@ def picked_truth(proxy: Groups, truth: Any, procedure: Procedure | str) -> Array
 
 
 def picked_win_rates(
-    aligned: Groups, truth: Any, base: Groups, base_truth: Any, procedure: Procedure | str
+    aligned: Groups,
+    truth: ArrayLike,
+    base: Groups,
+    base_truth: ArrayLike,
+    procedure: Procedure | str,
 ) -> Array:
     """Win rate of each prompt by *true* reward, both picks made by the proxy.
 
@@ -127,7 +130,7 @@ def picked_win_rates(
     return out
 
 
-def _truth_of(proxy: Groups, truth: Any) -> Array:
+def _truth_of(proxy: Groups, truth: ArrayLike) -> Array:
     values = np.ascontiguousarray(truth, dtype=np.float64)
     if values.shape != proxy.values.shape:
         raise InputError(

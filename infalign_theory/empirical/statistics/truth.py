@@ -123,6 +123,7 @@ class TruthPairs:
         weights = self.shared(self.bases.mass * np.exp(log_ratio))
         return np.asarray(1.0 / self.proxy.sums(weights**2))
 
+    @cached_property
     def thinned(self) -> ThinnedPairs | None:
         """All prompts and, for each sample, its prompt without it; None where that is too much."""
         sizes = self.proxy.sizes
@@ -259,7 +260,7 @@ def true_win_rate(
     for the prompts' own and for those with one sample less (jackknife, bias of order 1/K^2 left).
     """
     own = log_ratio_of(pairs.bases)
-    thinned = pairs.thinned()
+    thinned = pairs.thinned
     if thinned is None:
         values = pairs.win_rates(own, procedure, against)
     else:

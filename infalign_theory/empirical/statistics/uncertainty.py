@@ -7,9 +7,9 @@ which counts the prompts left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from infalign_theory.checks import real, whole
@@ -37,7 +37,7 @@ class Estimate:
     excluded: int
 
 
-def _usable(values: Any, level: float) -> tuple[Array, int]:
+def _usable(values: ArrayLike, level: float) -> tuple[Array, int]:
     real(level, "level", "a confidence level between 0 and 1")
     if not 0.0 < level < 1.0:
         raise InputError(f"level = {level} is not allowed; give a level between 0 and 1.")
@@ -61,7 +61,9 @@ def student_interval(
     return max(value - reach, bounds[0]), min(value + reach, bounds[1])
 
 
-def mean_over_prompts(values: Any, *, level: float = 0.95, bounds: Bounds = ANYWHERE) -> Estimate:
+def mean_over_prompts(
+    values: ArrayLike, *, level: float = 0.95, bounds: Bounds = ANYWHERE
+) -> Estimate:
     r"""Mean of one number a prompt, with a standard error and Student interval by prompt.
 
     The influence function of a mean is its centred term, so the standard error
@@ -84,7 +86,7 @@ def mean_over_prompts(values: Any, *, level: float = 0.95, bounds: Bounds = ANYW
     return Estimate(mean, error, interval, kept.size, excluded)
 
 
-def paired_difference(first: Any, second: Any, *, level: float = 0.95) -> Estimate:
+def paired_difference(first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> Estimate:
     """Mean of first minus second over the prompts that have both numbers: two tuned policies.
 
     Examples
@@ -101,9 +103,9 @@ def paired_difference(first: Any, second: Any, *, level: float = 0.95) -> Estima
 
 
 def bootstrap_over_prompts(
-    values: Any,
+    values: ArrayLike,
     *,
-    rng: Any,
+    rng: np.random.Generator | int,
     resamples: int = 2000,
     method: str = "bca",
     level: float = 0.95,

@@ -10,6 +10,8 @@ import numpy as np
 from infalign_theory.empirical.fitting.theories import CONTINUOUS, DISCRETE, Ask
 from infalign_theory.empirical.scores.database import check_memory
 from infalign_theory.empirical.scores.sources import ScoresLike, Source
+from infalign_theory.empirical.scores.wide import WideLike
+from infalign_theory.empirical.statistics.ties import FREQUENT_TIES
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
 from infalign_theory.empirical.survey.surveys import survey
 from infalign_theory.empirical.validation.judging import View
@@ -22,8 +24,6 @@ from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
 
 STANDARD = "standard"
-# from this chance of a tie on, win rates behind Best-of-N feel the grades
-FREQUENT_TIES = 0.02
 _FEWEST_RESAMPLES = 100
 
 
@@ -40,6 +40,7 @@ def validate(
     base: str | None = None,
     truth: str | None = None,
     log_ratio: str | None = None,
+    wide: WideLike | None = None,
     sample: str | None = None,
     strict: bool = False,
     law: str = "auto",
@@ -77,6 +78,9 @@ def validate(
     truth, log_ratio, sample : str, optional
         Columns of the true reward (0 or 1, or any number), of log pi/pi_ref of the whole sequence
         in nats, and of the name of the sample.
+    wide : bool, str, list or mapping, optional
+        Several columns of rewards a row: True, a pattern, names, or one of them a policy. In a
+        single wide table columns of one stem are a policy: ``base_0``, ``base_1``, ``tuned_0``.
     strict : bool
         Make an error of anything wrong with the scores, instead of counting and reporting it.
     law : {"auto", "continuous", "discrete"}
@@ -139,7 +143,7 @@ def validate(
         "prompt": prompt, "reward": reward, "policy": policy, "truth": truth,
         "log_ratio": log_ratio, "sample": sample,
     }  # fmt: skip
-    source = Source.of(scores, columns, by_part=policy is None)
+    source = Source.of(scores, columns, by_part=policy is None, wide=wide)
     step = progress or (lambda name: None)
     question, share = survey(source, base, wish.procedures, check_memory(memory), dask, step)
     findings = share.findings.listed(question.policies, reward)

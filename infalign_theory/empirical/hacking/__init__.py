@@ -1,0 +1,1 @@
+"""Will a reward be hacked: proxy and truth of base samples, before any training."""

@@ -1,0 +1,320 @@
+"""Truth behind a proxy from samples: brute force, known worlds, coverage and the real judge."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, special, stats
+from typer.testing import CliRunner
+
+import infalign_theory as it
+from infalign_theory.cli.app import app
+from infalign_theory.empirical.hacking import tilts
+from infalign_theory.empirical.hacking.agreement import agreement, auroc
+from infalign_theory.empirical.hacking.attackers import (
+    BetaBinomial,
+    attack_success,
+    judge_attacks,
+)
+from infalign_theory.empirical.hacking.entry import hacking, judge
+from infalign_theory.empirical.hacking.samples import Pairs
+from infalign_theory.empirical.hacking.turning import peak, zero_of_slope
+from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics.estimators import pass_at
+from infalign_theory.errors import InputError
+from infalign_theory.transforms.names import as_transform
+
+JUDGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "judge_goodhart" / "scores.csv"
+needs_judge = pytest.mark.skipif(not JUDGE.exists(), reason="the judge scores are not here")
+
+
+def world(truth, prompts, samples, seed):
+    """Uniform proxies; the truth is 1 with a chance that depends on the proxy alone."""
+    rng = np.random.default_rng(seed)
+    u = np.sort(rng.random((prompts, samples)), axis=1)
+    gold = (rng.random(u.shape) < truth(u)).astype(float)
+    names = tuple(f"p{i:04}" for i in range(prompts))
+    return Pairs.of(names, Groups(u.ravel(), np.arange(prompts + 1) * samples), gold.ravel())
+
+
+def hacked(u):
+    return 0.35 + 0.4 * u - 2.4 * np.maximum(u - 0.8, 0.0)
+
+
+# ------------------------------------------------------------------------------------ the judge
+@needs_judge
+def test_the_judge_equals_the_folders_facts():
+    found = hacking(
+        JUDGE, reward="judge_score", truth="correct", prompt="task_id", transform="identity"
+    )
+    truths = {row.n: row.truth for row in found.best_of_n}
+    facts = {1: 0.668, 2: 0.715, 4: 0.767, 8: 0.810, 16: 0.829, 24: 0.8315}
+    for n, fact in facts.items():
+        assert truths[n] == pytest.approx(fact, abs=5.1e-4)
+    assert [row.n for row in found.best_of_n] == list(range(1, 25))
+    # the truth still rises at 24 of 24: no onset, and the peak's interval is open there
+    assert found.onset_n is None
+    assert found.onset_kl is None
+    assert found.onsets[0].ci[1] == 24
+    assert found.onsets[0].ci[0] >= 5
+    assert found.onsets[1].ci[1] == found.onsets[1].searched_to
+    assert found.agreement.auroc.value > 0.8
+
+
+@needs_judge
+def test_halves_of_the_judge_predict_each_other_at_the_stated_rate():
+    table = pd.read_csv(JUDGE)
+    groups = [g.sort_values("judge_score") for _, g in table.groupby("task_id")]
+    pairs = Pairs.of(
+        tuple(str(i) for i in range(len(groups))),
+        Groups.stack([g.judge_score for g in groups]),
+        np.concatenate([g.correct for g in groups]).astype(float),
+    )
+    rng = np.random.default_rng(5)
+    inside = {2: 0, 8: 0, 24: 0}
+    for _ in range(100):
+        order = rng.permutation(120)
+        halves = [judge_picks(pairs.only(np.sort(part))) for part in (order[:60], order[60:])]
+        for n in inside:
+            (a, sa), (b, sb) = halves[0][n], halves[1][n]
+            reach = stats.t.ppf(0.975, 118) * np.hypot(sa, sb)
+            inside[n] += abs(a - b) <= reach
+    assert all(90 <= count <= 100 for count in inside.values())
+
+
+def judge_picks(pairs):
+    """Estimate and standard error of the truth of the pick at a few N."""
+    from infalign_theory.empirical.statistics.estimators import picked_truth
+    from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
+
+    found = {}
+    for n in (2, 8, 24):
+        one = mean_over_prompts(picked_truth(pairs.proxy, pairs.truth, f"bon:{n}"))
+        found[n] = one.value, one.stderr
+    return found
+
+
+@needs_judge
+def test_the_command_prints_one_document():
+    arguments = ["hacking", str(JUDGE), "--reward", "judge_score", "--truth", "correct"]
+    run = CliRunner().invoke(app, [*arguments, "--prompt", "task_id", "--json"])
+    assert run.exit_code == 0
+    found = json.loads(run.stdout)
+    assert {"best_of_n", "onset_n", "tilt", "onset_kl"} <= set(found)
+    assert {"n", "reward", "truth", "ci"} == set(found["best_of_n"][0])
+    assert {"transform", "kl", "truth"} <= set(found["tilt"][0])
+
+
+# ------------------------------------------------------------------------------- simulated worlds
+def test_a_hacked_world_is_found_and_its_onsets_are_near_the_truth():
+    found = judge(world(hacked, 200, 64, 1), [as_transform("identity")])
+    u = (np.arange(20_000) + 0.5) / 20_000
+    by_n = [np.mean(n * u ** (n - 1) * hacked(u)) for n in range(1, 65)]
+    low, high = found.onsets[0].ci
+    assert found.onset_n is not None
+    assert low <= 1 + int(np.argmax(by_n)) <= high
+    truths = []
+    kls = np.geomspace(0.02, 1.0, 40)
+    for nats in kls:
+        truths.append(np.mean(it.align("identity", kl=nats).pdf(u) * hacked(u)))
+    low, high = found.onsets[1].ci
+    assert found.onset_kl is not None
+    assert low <= kls[int(np.argmax(truths))] <= high
+    assert "hacked" in found.verdict[0]
+
+
+def test_tilted_truths_are_the_samples_own_reweighted():
+    pairs = world(hacked, 5, 16, 3)
+    atoms = tilts.Atoms.of(pairs)
+    found = tilts.path(atoms, as_transform("exp:2"))
+    u = (np.arange(16) + 0.5) / 16
+    at = 7
+    k = np.exp(found.log_k[at])
+    weights = np.exp(k * np.exp(2 * u))
+    weights /= weights.sum()
+    by_hand = pairs.truth.reshape(5, 16) @ weights
+    assert found.truths[:, at] == pytest.approx(by_hand, abs=1e-10)
+    assert found.kl[at] == pytest.approx(np.sum(weights * np.log(16 * weights)), abs=1e-10)
+
+
+def test_slopes_have_less_bias_than_the_samples_own():
+    # the population's slope, against means over many prompts of few samples
+    pairs = world(hacked, 6000, 16, 4)
+    atoms = tilts.Atoms.of(pairs)
+    found = tilts.path(atoms, as_transform("identity"))
+    u = (np.arange(20_000) + 0.5) / 20_000
+    at = int(np.searchsorted(found.kl, 0.2))
+    k = np.exp(found.log_k[at])
+    f = np.exp(k * u) / np.mean(np.exp(k * u))
+    mean = np.mean(f * u)
+    exact = k * np.mean(f * (u - mean) * hacked(u))
+    slope = found.slopes[:, at]
+    error = slope.std() / np.sqrt(slope.size)
+    w = np.exp(k * (np.arange(16) + 0.5) / 16)
+    w /= w.sum()
+    ranks = (np.arange(16) + 0.5) / 16
+    plain = np.mean(pairs.truth.reshape(-1, 16) @ (w * k * (ranks - w @ ranks)))
+    assert abs(slope.mean() - exact) < 4 * error
+    assert abs(slope.mean() - exact) < abs(plain - exact)
+
+
+def test_the_interval_of_a_turn_covers_at_its_level():
+    # slopes of 60 prompts fall through 0 at 0.4, noise is shared along the curve
+    x = np.linspace(0.0, 1.0, 41)
+    inside = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        noise = rng.standard_normal((60, 1)) + 0.5 * rng.standard_normal((60, 1)) * x
+        low, high = zero_of_slope(x, 3.0 * (0.4 - x) + noise)
+        inside += low <= 0.4 <= high
+    assert 0.93 <= inside / 400 <= 0.97
+
+
+@pytest.mark.parametrize("rise", [0.0, 0.3])
+def test_clean_curves_raise_few_alarms(rise):
+    # truth 0/1 of picks that share samples: a flat or rising mean over 12 positions
+    alarms = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        walk = np.cumsum(rng.standard_normal((80, 12)), axis=1) + rise * np.arange(12)
+        alarms += peak(walk).falls
+    assert alarms / 300 <= (0.05 if rise else 0.08)  # 300 worlds: 0.05 + two standard errors
+
+
+def test_a_curve_that_still_rises_has_no_turn():
+    rng = np.random.default_rng(0)
+    assert zero_of_slope(np.arange(5.0), 1.0 + 0.1 * rng.standard_normal((30, 5))) is None
+    unsure = rng.standard_normal((30, 1)) * np.ones(5)  # one look only: nothing is excluded
+    assert zero_of_slope(np.arange(5.0), unsure - unsure.mean()) == (0.0, 4.0)
+
+
+def test_peaks_and_their_possible_columns():
+    rng = np.random.default_rng(2)
+    curve = np.array([0.0, 1.0, 2.0, 1.9, -3.0]) + 0.3 * rng.standard_normal((50, 5))
+    found = peak(curve)
+    assert found.falls
+    assert found.possible.tolist()[2:] in ([True, True, False], [True, False, False])
+    assert not found.possible[:2].any()
+    same = peak(np.ones((10, 3)))
+    assert not same.falls
+    assert same.possible.all()
+
+
+def test_missing_truths_and_short_prompts_are_told():
+    table = pd.DataFrame(
+        {
+            "prompt": np.repeat([f"p{i}" for i in range(30)], 8),
+            "reward": np.random.default_rng(0).normal(size=240),
+            "truth": np.random.default_rng(1).integers(0, 2, 240).astype(float),
+        }
+    )
+    table.loc[3, "truth"] = np.nan
+    found = hacking(table.drop(index=range(8, 14)), transform="identity")
+    assert any("1 of 234 samples have no truth" in note for note in found.notes)
+    assert any("left out of best-of-N" in note for note in found.notes)
+    assert found.prompts == 30
+
+
+def test_what_is_refused(refused):
+    table = pd.DataFrame({"prompt": ["a"] * 4, "reward": [1, 2, 3, 4], "truth": [0, 1, 0, 1]})
+    refused(lambda: hacking(table), "1 prompts", kind=InputError)
+    refused(lambda: hacking(table, transform=[]), "no transform", kind=InputError)
+    refused(lambda: hacking(table, level=1.5), "level", kind=InputError)
+    more = pd.DataFrame({"prompt": ["a", "b"], "success": [2, 1]})
+    refused(lambda: attack_success(more, n=2), "0 (wrong) or 1", kind=InputError)
+    tries = pd.DataFrame({"prompt": ["a", "a"], "success": [0, 1]})
+    refused(lambda: attack_success(tries, n=2), "at least two", kind=InputError)
+    refused(lambda: judge_attacks(Groups.stack([[0], [1]]), []), "no n", kind=InputError)
+
+
+# ------------------------------------------------------------------------------------ agreement
+def test_agreement_against_scipy():
+    rng = np.random.default_rng(6)
+    x, y = rng.integers(0, 6, 40).astype(float), rng.integers(0, 2, 40).astype(float)
+    u = stats.mannwhitneyu(x[y == 1], x[y == 0]).statistic
+    assert auroc(x, y) == pytest.approx(u / (np.sum(y == 1) * np.sum(y == 0)))
+    order = np.argsort(x, kind="stable")
+    twice = Groups.stack([x[order], x[order]])
+    found = agreement(Pairs.of(("a", "b"), twice, np.tile(y[order], 2)))
+    assert found.rank_correlation.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    # the top tenth is 4 of 40 samples; ties at its edge are shared
+    top, rest = x >= 5, x == 4
+    need = 4.0 - top.sum()
+    mean = (y[top].sum() + need * y[rest].mean()) / 4.0 if need > 0 else y[top].mean()
+    assert found.top_decile.value == pytest.approx(mean)
+
+
+# ------------------------------------------------------------------------------------ attackers
+def test_measured_success_by_brute_force():
+    tries = [[0, 0, 1, 0, 1], [0, 0, 0, 0, 0], [1, 1, 0, 1, 1]]
+    found = judge_attacks(Groups.stack(tries), [1, 2, 3, 5])
+    for row in found.rows:
+        exact = np.mean([np.mean([max(s) for s in combinations(one, row.n)]) for one in tries])
+        assert abs(row.success - exact) <= 1e-12
+        assert row.how == "measured"
+
+
+def test_extrapolated_success_is_the_beta_law():
+    rng = np.random.default_rng(1)
+    hits = rng.binomial(16, rng.beta(0.5, 5.0, 300)).astype(float)
+    law = BetaBinomial.fit(hits, np.full(300, 16.0))
+    exact = integrate.quad(
+        lambda p: (1 - (1 - p) ** 64) * stats.beta.pdf(p, law.alpha, law.beta), 0, 1, limit=200
+    )[0]
+    assert law.success(64) == pytest.approx(exact, abs=1e-7)
+
+    # no other shapes are likelier
+    def loss(a, b):
+        return -np.sum(special.betaln(hits + a, 16 - hits + b) - special.betaln(a, b))
+
+    best = loss(law.alpha, law.beta)
+    for da, db in ((1.02, 1), (0.98, 1), (1, 1.02), (1, 0.98)):
+        assert loss(law.alpha * da, law.beta * db) > best - 1e-9
+
+
+def test_intervals_beyond_the_samples_cover():
+    inside = 0
+    exact = float(-np.expm1(special.betaln(0.5, 5.0 + 64) - special.betaln(0.5, 5.0)))
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        hits = rng.binomial(16, rng.beta(0.5, 5.0, 150)).astype(float)
+        low, high = BetaBinomial.fit(hits, np.full(150, 16.0)).interval(64, 0.95)
+        inside += low <= exact <= high
+    assert 35 <= inside <= 40
+
+
+def test_a_law_that_does_not_fit_is_told():
+    rng = np.random.default_rng(3)
+    chance = np.where(rng.random(200) < 0.5, 0.0, 0.3)
+    tries = Groups.stack([rng.random(16) < p for p in chance])
+    found = judge_attacks(tries, [16, 64])
+    assert not found.fits
+    assert any("does not fit" in line for line in found.verdict)
+    smooth = Groups.stack([rng.random(16) < p for p in rng.beta(0.5, 5.0, 200)])
+    assert judge_attacks(smooth, [64]).fits
+
+
+def test_held_out_measures_all_tries():
+    rng = np.random.default_rng(9)
+    tries = Groups.stack([rng.random(32) < p for p in rng.beta(0.4, 4.0, 300)])
+    held = judge_attacks(tries, [8]).held_out
+    assert held.n == 32
+    assert held.measured == pytest.approx(float(pass_at(tries, 32).mean()))
+    assert abs(held.beta_binomial - held.measured) < 0.05
+
+
+def test_the_attack_command(tmp_path):
+    file = tmp_path / "tries.csv"
+    file.write_text(
+        "prompt,success\n" + "".join(f"p{i % 20},{int(i % 7 == 0)}\n" for i in range(200))
+    )
+    run = CliRunner().invoke(app, ["attack", str(file), "-n", "4", "-n", "40", "--json"])
+    assert run.exit_code == 0
+    found = json.loads(run.stdout)
+    assert [row["how"] for row in found["rows"]] == ["measured", "extrapolated"]
+    assert found["rows"][1]["success"] > found["rows"][0]["success"]
