@@ -1,49 +1,79 @@
-"""KL-regularised RL on a transformed calibrated reward, solved."""
+"""Regularised RL on a transformed calibrated reward, solved."""
 
 from __future__ import annotations
 
 from typing import Any, overload
 
+from infalign_theory.divergences import Divergence, ReverseKL, as_divergence
+from infalign_theory.errors import InputError
 from infalign_theory.policies.base import Base, Continuous, Discrete, as_base
 from infalign_theory.policies.budgets import budget
 from infalign_theory.policies.continuous import ContinuousPolicy
-from infalign_theory.policies.core import Policy
+from infalign_theory.policies.core import Policy, Training
 from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.policies.families import continuous_family, discrete_family, solve
+from infalign_theory.policies.penalised_atoms import align_atoms
+from infalign_theory.policies.penalised_density import EffectiveTransform, align_density
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
 
 
 @overload
 def align(
-    transform: Transform | str, beta: Any = ..., *, kl: Any = ..., base: Continuous | None = ...
+    transform: Transform | str,
+    *unnamed: Any,
+    beta: Any = ...,
+    kl: Any = ...,
+    base: Continuous | None = ...,
+    divergence: Divergence | str = ...,
 ) -> ContinuousPolicy: ...
 
 
 @overload
 def align(
-    transform: Transform | str, beta: Any = ..., *, kl: Any = ..., base: Discrete
+    transform: Transform | str,
+    *unnamed: Any,
+    beta: Any = ...,
+    kl: Any = ...,
+    base: Discrete,
+    divergence: Divergence | str = ...,
 ) -> DiscretePolicy: ...
 
 
 def align(
-    transform: Transform | str, beta: Any = None, *, kl: Any = None, base: Base | None = None
+    transform: Transform | str,
+    *unnamed: Any,
+    beta: Any = None,
+    kl: Any = None,
+    base: Base | None = None,
+    divergence: Divergence | str = "kl",
 ) -> Policy:
-    r"""Solve KL-regularised RL on a transformed calibrated reward.
+    r"""Solve regularised RL on a transformed calibrated reward.
 
-    The solution has density :math:`f(u) = e^{\Phi(u)/\beta} / Z` relative to the base, and
-    :math:`\mathrm{KL} = \int f \log f \, du`.
+    Training maximises :math:`E_\pi[\Phi] - \beta D(\pi)`. Under reverse KL the solution has
+    density :math:`f(u) = e^{\Phi(u)/\beta} / Z` relative to the base; under any divergence
+    :math:`D = \int h(f) \, du` it is
+
+    .. math:: f(u) = (h')^{-1}\left(\frac{\Phi(u) - \lambda}{\beta}\right)
+
+    where that is positive and 0 elsewhere, with :math:`\lambda` such that f integrates to 1.
+    Budgets are always :math:`\mathrm{KL} = \int f \log f \, du`.
 
     Parameters
     ----------
     transform : Transform or str
         Phi, for example ``Exponential(10)`` or ``"exp:10"``.
+    *unnamed
+        Nothing: a bare number is refused, because it could be a beta or a KL.
     beta : float, optional
         Strength of the regularisation, positive, in the units of Phi.
     kl : float, optional
         KL(policy || base) in nats instead, at least 0; beta is then solved for.
     base : Continuous or Discrete, optional
         Continuous by default.
+    divergence : Divergence or str, optional
+        What training is penalised by: ``"kl"`` (reverse, the default), ``"forward-kl"``,
+        ``"chi2"``, ``"chi2+kl"``, ``"js"`` or ``"alpha:0.5"``.
 
     Returns
     -------
@@ -56,11 +86,13 @@ def align(
         Unless exactly one of beta and kl is given and usable, and for a transform whose tilt has
         no finite normaliser at that beta.
     OutOfReachError
-        Where no beta spends that KL; the message and ``limit`` name the largest.
+        Where no beta spends that KL, the message and ``limit`` name the largest; where a bounded
+        h' leaves no density at that beta, they name the smallest beta.
 
     References
     ----------
     InfAlign, arXiv 2412.19792: the solution of KL-regularised RL and the calibrated reward.
+    ``docs/mathematics/divergences.md``: other divergences.
 
     Examples
     --------
@@ -69,17 +101,38 @@ def align(
     0.5
     >>> round(float(policy.cdf(0.5)), 4)
     0.2615
+    >>> align("identity", kl=0.5, divergence="forward-kl")
+    <policy identity under forward-kl: beta=0.275149, kl=0.5 nats>
     """
+    if unnamed:
+        first = f"{unnamed[0]!s:.20}"
+        raise InputError(
+            f"align({transform!s:.40}, {first}) does not say what {first} is; write beta={first} "
+            f"or kl={first}."
+        )
     chosen = as_transform(transform)
     where = as_base(base)
+    penalty = as_divergence(divergence)
     beta, kl = budget(beta, kl)
-    policy: Policy
     if isinstance(where, Discrete):
-        family = discrete_family(chosen, where)
-        policy = DiscretePolicy(solve(family, kl) if beta is None else family.at(1 / beta, None))
-    else:
-        tilts = continuous_family(chosen)
-        policy = ContinuousPolicy(solve(tilts, kl) if beta is None else tilts.at(1 / beta, None))
-    if beta is not None:
-        policy.beta = beta  # not 1/(1/beta)
-    return policy
+        return _on_atoms(chosen, penalty, where, beta, kl)
+    if penalty != ReverseKL() or isinstance(chosen, EffectiveTransform):
+        tilt, strength = align_density(chosen, penalty, beta, kl)
+        return ContinuousPolicy(tilt, Training(chosen, strength, penalty))
+    tilts = continuous_family(chosen)
+    if beta is None:
+        return ContinuousPolicy(solve(tilts, kl))
+    # the beta given, not 1/(1/beta)
+    return ContinuousPolicy(tilts.at(1 / beta, None), Training(chosen, beta, penalty))
+
+
+def _on_atoms(
+    transform: Transform, penalty: Divergence, base: Discrete, beta: float | None, kl: float
+) -> DiscretePolicy:
+    if penalty != ReverseKL():
+        tilt, strength = align_atoms(transform, penalty, base, beta, kl)
+        return DiscretePolicy(tilt, Training(transform, strength, penalty))
+    family = discrete_family(transform, base)
+    if beta is None:
+        return DiscretePolicy(solve(family, kl))
+    return DiscretePolicy(family.at(1 / beta, None), Training(transform, beta, penalty))

@@ -11,7 +11,7 @@ from infalign_theory.kernels import panels
 from infalign_theory.policies import closed_forms
 from infalign_theory.policies.base import Continuous
 from infalign_theory.policies.continuous_tilt import ContinuousTilt
-from infalign_theory.policies.core import Policy
+from infalign_theory.policies.core import Policy, Training
 from infalign_theory.quadrature.grid import Grid, Running
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array, BoolArray, IntArray
@@ -20,14 +20,21 @@ from infalign_theory.typing import Array, BoolArray, IntArray
 class ContinuousPolicy(Policy):
     """A policy on a continuous base; see :func:`align`."""
 
-    def __init__(self, tilt: ContinuousTilt) -> None:
+    def __init__(self, tilt: ContinuousTilt, training: Training | None = None) -> None:
         self.tilt = tilt
-        self.transform = tilt.transform
         self.base: Continuous = Continuous()
-        self.beta = 1.0 / tilt.k if tilt.k > 0.0 else np.inf
         closed_kl = closed_forms.KL.get(type(tilt.transform))
         self.kl = closed_kl(tilt.k) if closed_kl else tilt.kl
         self._closed_law = closed_forms.LAW.get(type(tilt.transform))
+        self._seal(training, tilt.transform, tilt.k)
+
+    def mean(self) -> float:
+        return 1.0 - self.grid.integral(self.tilt.weights(self.grid) * self.grid.points.v)
+
+    def std(self) -> float:
+        weights, short = self.tilt.weights(self.grid), self.grid.points.v
+        missing = self.grid.integral(weights * short)
+        return float(np.sqrt(self.grid.integral(weights * (short - missing) ** 2)))
 
     @property
     def grid(self) -> Grid:

@@ -8,7 +8,7 @@ import numpy as np
 
 from infalign_theory.checks import unit_interval
 from infalign_theory.policies.base import Discrete
-from infalign_theory.policies.core import Policy
+from infalign_theory.policies.core import Policy, Training
 from infalign_theory.policies.discrete_tilt import DiscreteTilt
 from infalign_theory.typing import Array
 
@@ -28,12 +28,17 @@ class DiscretePolicy(Policy):
 
     base: Discrete
 
-    def __init__(self, tilt: DiscreteTilt) -> None:
+    def __init__(self, tilt: DiscreteTilt, training: Training | None = None) -> None:
         self.tilt = tilt
-        self.transform = tilt.transform
         self.base = tilt.base
-        self.beta = 1.0 / tilt.k if tilt.k > 0.0 else np.inf
         self.kl = tilt.kl
+        self._seal(training, tilt.transform, tilt.k)
+
+    def mean(self) -> float:
+        return float(np.sum(self.probs * self.base.u))
+
+    def std(self) -> float:
+        return float(np.sqrt(np.sum(self.probs * (self.base.u - self.mean()) ** 2)))
 
     @property
     def probs(self) -> Array:

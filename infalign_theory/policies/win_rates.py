@@ -9,7 +9,9 @@ from infalign_theory.policies import closed_forms
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.core import Policy
 from infalign_theory.policies.discrete import DiscretePolicy
+from infalign_theory.policies.inference import law_win_rate
 from infalign_theory.procedures import Procedure, power_sides
+from infalign_theory.procedures.laws import LawProcedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.grid import Grid
 from infalign_theory.quadrature.points import Points
@@ -72,13 +74,17 @@ def win_rate(
         )
     ours = as_procedure(procedure)
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
+    if isinstance(ours, LawProcedure) or isinstance(theirs, LawProcedure):
+        if against is not None and type(against) is not type(policy):
+            raise InputError(f"against = {against!r} is not on the same base as the policy.")
+        return law_win_rate(policy, ours, against, theirs)
     if isinstance(policy, DiscretePolicy):
         return _discrete(policy, ours, against, theirs)
     if against is not None and not isinstance(against, ContinuousPolicy):
         raise InputError(f"against = {against!r} is not on the same base as the policy.")
     if against is None:
         closed = closed_forms.win_rate(
-            policy.transform, policy.tilt.k, (*power_sides(ours), *power_sides(theirs))
+            policy.tilt.transform, policy.tilt.k, (*power_sides(ours), *power_sides(theirs))
         )
         if closed is not None:
             return closed

@@ -14,6 +14,9 @@ from infalign_theory.procedures.mixture import Mixture
 from infalign_theory.procedures.order_statistic import OrderStatistic
 from infalign_theory.procedures.poisson import BestOfPoisson
 from infalign_theory.procedures.powers import BestOfN, Standard, WorstOfN
+from infalign_theory.procedures.rejection import Rejection
+from infalign_theory.procedures.rewind import Rewind
+from infalign_theory.procedures.soft import SoftBestOfN
 from infalign_theory.spelling import (
     NUMBER,
     arguments,
@@ -85,6 +88,18 @@ def _distortion(text: str) -> Procedure:
     return family(repaired_formula(formula), **parameters)
 
 
+def _at(family: Callable[..., Procedure], text: str) -> Procedure:
+    """Two numbers with an @ between them."""
+    first, at, second = text.partition("@")
+    if not at:
+        raise Unreadable
+    return _made(family, first.strip(), second.strip())
+
+
+def _rejection(text: str) -> Procedure:
+    return _at(Rejection, text) if "@" in text else _made(Rejection, text)
+
+
 class _Spelling(NamedTuple):
     """How the procedures of one head are written."""
 
@@ -106,6 +121,11 @@ _SPELLINGS = (
     _Spelling("order:K/N", ("median", "medianof"), _median),
     _Spelling("bop:MU", ("bop", "bestofpoisson", "poisson"), partial(_made, BestOfPoisson)),
     _Spelling("mix:W*bon:4+W*won:4", ("mix", "mixture"), _mixture),
+    _Spelling(
+        "soft:N@K", ("soft", "softbon", "softbestof", "softbestofn"), partial(_at, SoftBestOfN)
+    ),
+    _Spelling("reject:K@CAP", ("reject", "rejection", "rejectionsampling"), _rejection),
+    _Spelling("rewind:N@C", ("rewind", "rewindandrepeat"), partial(_at, Rewind)),
     _Spelling("g:FORMULA", ("g", "distortion"), _distortion),
 )
 _BY_WORD = {word: spelling for spelling in _SPELLINGS for word in spelling.words}

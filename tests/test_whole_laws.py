@@ -1,0 +1,123 @@
+"""Procedures that act on the whole law: checked values, Monte Carlo, brute force on atoms."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import infalign_theory as it
+from infalign_theory.policies.inference import inferred
+
+DRAWS = 1_000_000
+
+
+def base():
+    return it.align("identity", kl=0)
+
+
+def test_soft_best_of_eight_on_the_base():
+    answer = inferred(base(), "soft:8@5")
+    assert answer.mean == pytest.approx(0.7687269057, abs=1e-8)
+    assert answer.kl == pytest.approx(0.4825008235, abs=1e-8)
+    # the same integral on one Gauss rule and a finer grid in log s
+    x, weight = np.polynomial.legendre.leggauss(200)
+    u, w = (x + 1) / 2, np.exp(5 * (x - 1) / 2)
+    s = np.exp(np.arange(-60, 12, 0.1))
+    decay = np.exp(-np.outer(s, w))
+    mean = 0.8 * np.sum(s * (decay @ (weight / 2 * u * w)) * (decay @ (weight / 2)) ** 7)
+    assert answer.mean == pytest.approx(mean, abs=1e-12)
+
+
+def test_rejection_is_the_exact_tilt():
+    answer, tilt = inferred(base(), "reject:5"), it.align("identity", beta=0.2)
+    assert answer.mean == pytest.approx(0.8067836549, abs=1e-9)
+    assert answer.mean == pytest.approx(tilt.mean(), abs=1e-12)
+    assert answer.kl == pytest.approx(tilt.kl, rel=1e-11)
+    assert answer.draws == pytest.approx(float(tilt.pdf(1.0)), rel=1e-11)
+
+
+def test_rewind_on_the_base():
+    q, c, n = 0.8, 0.8, 4
+    answer = inferred(base(), "rewind:4@0.8")
+    exact = q ** (n - 1) * c * c / 2 + (1 - q**n) * (1 + c) / 2
+    assert answer.mean == pytest.approx(exact, abs=1e-12)
+    assert answer.mean == pytest.approx(0.6952, abs=1e-4)
+    assert answer.draws == pytest.approx((1 - q**n) / (1 - q), rel=1e-12)
+
+
+def simulate(name, policy, rng):
+    """Answers of a sampler, by drawing."""
+    if name.startswith("soft"):
+        u = policy.rvs((DRAWS // 8, 8), rng)
+        noise = rng.gumbel(size=u.shape)
+        return u[np.arange(len(u)), np.argmax(5 * u + noise, axis=1)]
+    if name.startswith("rewind"):
+        u = policy.rvs((DRAWS // 4, 4), rng)
+        good = u >= 0.8
+        return u[np.arange(len(u)), np.where(good.any(1), good.argmax(1), 3)]
+    u = policy.rvs((DRAWS // 3, 3), rng)
+    good = rng.random(u.shape) < np.exp(5 * (u - 1))
+    return u[np.arange(len(u)), np.where(good.any(1), good.argmax(1), 2)]
+
+
+@pytest.mark.parametrize("name", ["soft:8@5", "rewind:4@0.8", "reject:5@3"])
+@pytest.mark.parametrize("transform", ["identity", "exp:-10"])
+def test_against_monte_carlo(name, transform):
+    """Mean of the answers, and W through the base's answers: P(ours > theirs)."""
+    policy = it.align(transform, kl=0.4)
+    rng = np.random.default_rng(7)
+    ours, theirs = simulate(name, policy, rng), simulate(name, base(), rng)
+    answer = inferred(policy, name)
+    assert abs(ours.mean() - answer.mean) <= 4 * ours.std() / np.sqrt(ours.size)
+    beaten = ours > theirs
+    error = np.sqrt(beaten.mean() * (1 - beaten.mean()) / beaten.size)
+    assert abs(beaten.mean() - it.win_rate(policy, name)) <= 4 * error
+    once = it.win_rate(policy, name, against_procedure="standard")
+    assert once == pytest.approx(answer.mean, abs=1e-10)
+
+
+def enumerated(masses, u, name):
+    """Law of the answer by enumerating all draws."""
+    out = np.zeros(masses.size)
+    n = 3
+    for draw in itertools.product(range(masses.size), repeat=n):
+        mass = np.prod(masses[list(draw)])
+        if name.startswith("soft"):
+            weights = np.exp(5 * u[list(draw)])
+            np.add.at(out, list(draw), mass * weights / weights.sum())
+        else:
+            good = [j for j in draw if u[j] >= 0.6]
+            out[good[0] if good else draw[-1]] += mass
+    return out
+
+
+@pytest.mark.parametrize("name", ["soft:3@5", "rewind:3@0.6"])
+def test_atoms_by_enumeration(name):
+    atoms = it.Discrete([0.3, 0.25, 0.2, 0.15, 0.1])
+    policy = it.align("identity", kl=0.4, base=atoms)
+    ours = enumerated(policy.probs, atoms.u, name)
+    theirs = enumerated(atoms.probs, atoms.u, name)
+    won = sum(
+        p * q * ((i > j) + (i >= j)) / 2
+        for (i, p), (j, q) in itertools.product(enumerate(ours), enumerate(theirs))
+    )
+    assert it.win_rate(policy, name) == pytest.approx(won, abs=1e-13)
+    assert inferred(policy, name).mean == pytest.approx(ours @ atoms.u, abs=1e-13)
+
+
+def test_limits():
+    policy = it.align("identity", kl=0.5)
+    assert it.win_rate(policy, "soft:1@5") == pytest.approx(it.win_rate(policy), abs=1e-12)
+    assert it.win_rate(policy, "soft:4@0") == pytest.approx(it.win_rate(policy), abs=1e-12)
+    assert it.win_rate(policy, "soft:4@400") == pytest.approx(
+        it.win_rate(policy, "bon:4"), abs=1e-3
+    )
+    assert inferred(base(), "soft:4096@5").mean == pytest.approx(0.8067836549, abs=1e-3)
+    assert it.win_rate(base(), "rewind:4@0.8") == pytest.approx(0.5, abs=1e-12)
+
+
+def test_refusals(refused):
+    refused(lambda: it.optimum("soft:8@5", kl=0.5), "whole law")
+    refused(lambda: it.win_rate(base(), "soft:8"), "soft:N@K")
+    refused(lambda: it.win_rate(base(), "rewind:4@1.5"), "between 0 and 1")
+    refused(lambda: inferred(base(), "bon:4"), "distortion")
