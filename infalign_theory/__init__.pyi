@@ -1,4 +1,5 @@
 from . import figures as figures
+from . import methods as methods
 from . import plotting as plotting
 from . import proxies as proxies
 from . import symbolic as symbolic

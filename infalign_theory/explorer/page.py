@@ -87,7 +87,7 @@ class Explorer:
             label="Base: continuous, or masses of atoms", value=view.base
         )
         self.upload = pn.widgets.FileDropper(
-            label="Base from a score file (.csv, .jsonl; columns prompt and reward)",
+            label="Base from a score file, pooled (.csv or .jsonl with prompt, reward)",
             accepted_filetypes=[".csv", ".jsonl"],
             max_file_size=f"{LARGEST_UPLOAD // 2**20}MB",
             multiple=False,

@@ -16,10 +16,11 @@ _KINDS = (".csv", ".jsonl")
 
 
 def masses_of_upload(filename: str, content: bytes) -> str:
-    """Masses of the mean discrete base over prompts, as the base box shows them.
+    """Masses of the law of all scores together, as the base box shows them.
 
-    Scores are ranked within their prompt, so that prompts of different scales can be joined; at
-    most 200 atoms are kept.
+    One base for the whole file: right where prompts share a scale of grades. Where they do not,
+    ``infalign predict`` gives each prompt a base of its own. More than 200 different scores are
+    seen as a continuous base.
 
     Raises
     ------
