@@ -121,3 +121,63 @@ def test_refusals(refused):
     refused(lambda: it.win_rate(base(), "soft:8"), "soft:N@K")
     refused(lambda: it.win_rate(base(), "rewind:4@1.5"), "between 0 and 1")
     refused(lambda: inferred(base(), "bon:4"), "distortion")
+
+
+def test_weights_of_any_transform():
+    """The identity by name, a Monte Carlo with weights of exp:3, and the hard limit."""
+    policy = it.align("identity", kl=0.4)
+    plain = it.win_rate(policy, "soft:8@5")
+    assert it.win_rate(policy, "soft:8@5*identity") == plain
+    assert it.win_rate(policy, "soft:8@5*expr:u") == pytest.approx(plain, abs=1e-11)
+    rng = np.random.default_rng(3)
+    u = policy.rvs((DRAWS // 8, 8), rng)
+    chosen = np.argmax(0.2 * np.exp(3 * u) + rng.gumbel(size=u.shape), axis=1)
+    won = u[np.arange(len(u)), chosen]
+    expected = inferred(policy, "soft:8@0.2*exp:3").mean
+    assert abs(won.mean() - expected) <= 4 * won.std() / np.sqrt(won.size)
+    # log weights over a range of 1.1e5: best of 8 by exp(10 u), which is best of 8
+    steep = it.win_rate(policy, "soft:8@5*exp:10", against_procedure="standard")
+    assert steep == pytest.approx(
+        it.win_rate(policy, "bon:8", against_procedure="standard"), abs=1e-8
+    )
+
+
+def test_soft_best_of_two_by_log():
+    """Of two uniforms with weights u: E (u^2 + v^2) / (u + v)."""
+    # with r = min/max: E max = 2/3, so E chosen = 2/3 int (1 + r^2) / (1 + r) dr
+    exact = 2 / 3 * (2 * np.log(2) - 0.5)
+    assert inferred(base(), "soft:2@1*log").mean == pytest.approx(exact, abs=1e-12)
+
+
+def test_rejection_by_any_transform():
+    policy = inferred(base(), "reject:0.001*exp:10")
+    tilt = it.align("exp:10", beta=1000.0)
+    assert policy.mean == pytest.approx(tilt.mean(), abs=1e-12)
+    assert policy.draws == pytest.approx(float(tilt.pdf(1.0)), rel=1e-11)
+    # accepted with a chance of exp(20 (u (1 - u) - 1/4)), whose top is inside
+    hump = inferred(base(), "reject:20*expr:u*(1-u)")
+    z = np.linspace(0, 1, 2001)
+    exact = np.trapezoid(np.exp(20 * (z * (1 - z) - 0.25)), z)
+    assert hump.draws == pytest.approx(1 / exact, rel=1e-6)
+    capped, rate = (
+        inferred(base(), "reject:5*exp:10@64"),
+        1 / inferred(base(), "reject:5*exp:10").draws,
+    )
+    assert capped.draws == pytest.approx((1 - (1 - rate) ** 64) / rate, rel=1e-9)
+
+
+def test_rejection_on_atoms_accepts_the_best_of_them_surely():
+    atoms = it.Discrete([0.3, 0.25, 0.2, 0.15, 0.1])
+    weight = np.exp(0.1 * np.exp(5 * atoms.u))
+    answer = inferred(it.align("identity", kl=0, base=atoms), "reject:0.1*exp:5")
+    assert answer.draws == pytest.approx(weight.max() / (atoms.probs @ weight), rel=1e-12)
+    assert answer.mean == pytest.approx(
+        atoms.probs @ (weight * atoms.u) / (atoms.probs @ weight), abs=1e-13
+    )
+
+
+def test_weights_refused(refused):
+    refused(lambda: it.win_rate(base(), "reject:1*logit"), "no largest value")
+    refused(lambda: it.win_rate(base(), "soft:8@5*exp:20"), "varies too fast")
+    refused(lambda: it.win_rate(base(), "soft:8@5*"), "soft:N@K")
+    refused(lambda: it.win_rate(base(), "soft:8@5*expp:10"), "did you mean exp")

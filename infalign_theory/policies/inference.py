@@ -22,7 +22,9 @@ from infalign_theory.quadrature.grid import Grid
 from infalign_theory.transforms.elementary import Identity
 from infalign_theory.typing import Array
 
-_MAX_PANELS = 2000
+_MAX_PANELS = 150_000
+_STEEPEST = 3.0  # change of log w over a panel: a race is smooth on the scale of 1
+_WEIGHTLESS = 1e-17
 _PROMISE = 1e-10
 
 
@@ -61,8 +63,9 @@ def inferred(policy: Policy, procedure: Procedure | str) -> Inferred:
                          "or rewind.")  # fmt: skip
     if isinstance(policy, DiscretePolicy):
         base = policy.base
-        sample = Sample(base.points, policy.probs)
-        log_ratio = policy.tilt.log_ratio + np.log(chosen.ratio(sample, base.points))
+        sample = Sample(base.points, policy.probs, atoms=True)
+        with np.errstate(divide="ignore"):
+            log_ratio = policy.tilt.log_ratio + np.log(chosen.ratio(sample)(base.points))
         mean = float(np.sum(base.probs * np.exp(log_ratio) * base.u))
         return Inferred(mean, divergence(base.probs, log_ratio), chosen.draws(sample))
     assert isinstance(policy, ContinuousPolicy)
@@ -85,13 +88,14 @@ class Side:
         if isinstance(procedure, LawProcedure):
             self.grid = _resolved(self.policy, procedure)
             self.sample = Sample(self.grid.points, _masses(self.policy, self.grid))
+            self._ratio = procedure.ratio(self.sample)
 
     def log_density(self, grid: Grid) -> Array:
         """log f after inference by a procedure that acts on the whole law."""
         assert isinstance(self.procedure, LawProcedure)
-        ratio = self.procedure.ratio(self.sample, grid.points)
         with np.errstate(divide="ignore"):
-            return np.asarray(self.policy.tilt.log_density(grid.points) + np.log(ratio))
+            log_ratio = np.log(self._ratio(grid.points))
+        return np.asarray(self.policy.tilt.log_density(grid.points) + log_ratio)
 
     def weights(self, grid: Grid) -> Array:
         """Density after inference, times du/ds."""
@@ -114,20 +118,31 @@ def _masses(policy: ContinuousPolicy, grid: Grid) -> Array:
 
 def _resolved(policy: ContinuousPolicy, procedure: LawProcedure) -> Grid:
     """A grid that resolves what the procedure asks of the policy, its jumps being edges."""
-    cuts = np.array([np.log(u / (1.0 - u)) for u in procedure.edges])
-    grid = policy.grid.with_edges(cuts) if cuts.size else policy.grid
+    grid = policy.grid.with_edges(np.array(procedure.edges))
     while grid.half.size <= _MAX_PANELS:
         weights = policy.tilt.weights(grid)
+        steepness, masses = procedure.steepness(grid.points), grid.sums(weights)
         marked = np.zeros(grid.half.size, dtype=bool)
+        floor = 0.0
+        if steepness is not None:
+            climb = np.ptp(steepness, axis=1)
+            marked |= (climb > _STEEPEST) & (masses > _WEIGHTLESS)
+            # the integral of a panel is far closer than its last terms; a steep weight carries the
+            # rounding of its argument
+            rounding = 1e-15 * (1.0 + np.abs(grid.edges[1:])) * climb / grid.half
+            floor = (1e-10 + rounding) * masses + _WEIGHTLESS
         for feature in procedure.features(grid.points):
             values = weights * feature
-            marked |= grid.unresolved(values) > 2e-15 + 1e-13 * grid.sums(values)
+            sums = grid.sums(values)
+            marked |= grid.unresolved(values) > floor + 2e-15 * sums.sum() + 1e-13 * sums
         marked &= grid.splittable()
         if not marked.any():
             return grid
         grid = grid.split(marked)
     raise PrecisionError(
-        f"procedure {procedure.name} varies too fast for quadrature.", float("nan")
+        f"procedure {procedure.name} varies too fast for quadrature; give a smaller strength, or "
+        "bon:N, which it is close to.",
+        float("nan"),
     )
 
 
@@ -165,6 +180,7 @@ def law_win_rate(
 def _on_atoms(base: Discrete, masses: Array, procedure: Procedure) -> Array:
     """Mass of each atom after inference."""
     if isinstance(procedure, LawProcedure):
-        return np.asarray(masses * procedure.ratio(Sample(base.points, masses), base.points))
+        sample = Sample(base.points, masses, atoms=True)
+        return np.asarray(masses * procedure.ratio(sample)(base.points))
     below, above = procedure.cdf(*cumulative_sums(masses))
     return np.where(below[1:] <= 0.5, np.diff(below), -np.diff(above))

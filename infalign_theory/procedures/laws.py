@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -14,10 +15,14 @@ from infalign_theory.typing import Array
 
 @dataclass(frozen=True)
 class Sample:
-    """A law as a procedure sees it: points and what each weighs, from the lowest reward up."""
+    """A law as a procedure sees it: points and what each weighs, from the lowest reward up.
+
+    ``atoms`` says whether these are all rewards there are, or the nodes of a quadrature.
+    """
 
     points: Points
     masses: Array
+    atoms: bool = False
 
 
 class LawProcedure(Procedure):
@@ -28,16 +33,20 @@ class LawProcedure(Procedure):
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """Calibrated rewards at which the ratio jumps."""
+        """Logits of the calibrated rewards at which the ratio jumps or has a kink."""
         return ()
+
+    def steepness(self, points: Points) -> Array | None:
+        """A function of u whose change over a panel that has mass must stay moderate."""
+        return None
 
     def features(self, points: Points) -> list[Array]:
         """Functions of u that a grid must resolve under the policy for the ratio to be exact."""
         return []
 
     @abstractmethod
-    def ratio(self, sample: Sample, points: Points) -> Array:
-        """Density after inference over density before, at any points."""
+    def ratio(self, sample: Sample) -> Callable[[Points], Array]:
+        """Density after inference over density before, as a function of points."""
 
     @abstractmethod
     def draws(self, sample: Sample) -> float:

@@ -88,16 +88,33 @@ def _distortion(text: str) -> Procedure:
     return family(repaired_formula(formula), **parameters)
 
 
-def _at(family: Callable[..., Procedure], text: str) -> Procedure:
-    """Two numbers with an @ between them."""
+def _rewind(text: str) -> Procedure:
     first, at, second = text.partition("@")
     if not at:
         raise Unreadable
-    return _made(family, first.strip(), second.strip())
+    return _made(Rewind, first.strip(), second.strip())
+
+
+def _soft(text: str) -> Procedure:
+    """N@K, or N@K*TRANSFORM."""
+    first, at, second = text.partition("@")
+    strength, star, transform = second.partition("*")
+    if not at or (star and not transform.strip()):
+        raise Unreadable
+    n, k = number(first.strip()), number(strength.strip())
+    family: Callable[..., Procedure] = SoftBestOfN
+    return family(n, k, transform) if star else family(n, k)
 
 
 def _rejection(text: str) -> Procedure:
-    return _at(Rejection, text) if "@" in text else _made(Rejection, text)
+    """K, K@CAP, K*TRANSFORM or K*TRANSFORM@CAP."""
+    body, at, cap = text.rpartition("@")
+    strength, star, transform = (body if at else text).partition("*")
+    if star and not transform.strip():
+        raise Unreadable
+    k, most = number(strength.strip()), number(cap.strip()) if at else None
+    family: Callable[..., Procedure] = Rejection
+    return family(k, most, transform) if star else family(k, most)
 
 
 class _Spelling(NamedTuple):
@@ -121,15 +138,18 @@ _SPELLINGS = (
     _Spelling("order:K/N", ("median", "medianof"), _median),
     _Spelling("bop:MU", ("bop", "bestofpoisson", "poisson"), partial(_made, BestOfPoisson)),
     _Spelling("mix:W*bon:4+W*won:4", ("mix", "mixture"), _mixture),
-    _Spelling(
-        "soft:N@K", ("soft", "softbon", "softbestof", "softbestofn"), partial(_at, SoftBestOfN)
-    ),
+    _Spelling("soft:N@K", ("soft", "softbon", "softbestof", "softbestofn"), _soft),
     _Spelling("reject:K@CAP", ("reject", "rejection", "rejectionsampling"), _rejection),
-    _Spelling("rewind:N@C", ("rewind", "rewindandrepeat"), partial(_at, Rewind)),
+    _Spelling("rewind:N@C", ("rewind", "rewindandrepeat"), _rewind),
     _Spelling("g:FORMULA", ("g", "distortion"), _distortion),
 )
 _BY_WORD = {word: spelling for spelling in _SPELLINGS for word in spelling.words}
-_NOTES = {"order:K/N": " (K-th best of N)", "bop:MU": " (best of Poisson)", "g:FORMULA": " (in p)"}
+_NOTES = {
+    "order:K/N": " (K-th best of N)",
+    "bop:MU": " (best of Poisson)",
+    "soft:N@K": " (or N@K*TRANSFORM)",
+    "g:FORMULA": " (in p)",
+}
 _SHAPES = dict.fromkeys(spelling.shape for spelling in _SPELLINGS)
 ALLOWED = " or ".join(
     ", ".join(shape + _NOTES.get(shape, "") for shape in part)

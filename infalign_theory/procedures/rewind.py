@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ class Rewind(LawProcedure):
 
     @property
     def edges(self) -> tuple[float, ...]:
-        return (self.threshold,)
+        return (float(np.log(self.threshold) - np.log1p(-self.threshold)),)
 
     def _good(self, points: Points) -> np.ndarray:
         return np.asarray(points.u >= self.threshold)
@@ -62,9 +63,9 @@ class Rewind(LawProcedure):
         log_q = np.log1p(-above) if above < 0.5 else np.log(below)
         return float(np.exp((self.n - 1) * log_q)), float(-np.expm1(self.n * log_q) / above)
 
-    def ratio(self, sample: Sample, points: Points) -> Array:
+    def ratio(self, sample: Sample) -> Callable[[Points], Array]:
         last, repeats = self._repeats(sample)
-        return np.where(self._good(points), repeats, last)
+        return lambda points: np.where(self._good(points), repeats, last)
 
     def draws(self, sample: Sample) -> float:
         return self._repeats(sample)[1]
