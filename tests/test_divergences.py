@@ -424,3 +424,40 @@ def test_policies_are_values(base, divergence):
     assert sample.mean() == pytest.approx(policy.mean(), abs=5 * policy.std() / np.sqrt(4000))
     assert sample.std() == pytest.approx(policy.std(), rel=0.1)
     assert float(policy.ppf(float(policy.cdf(0.8)))) <= 0.8 + 1e-12
+
+
+def test_compare_and_frontier_under_a_divergence(refused):
+    """Published values; regret is against the same optimum as under the reverse KL."""
+    rows = it.compare(["identity", "optimal"], "bon:4", kl=0.5, divergence="forward-kl").rows
+    assert rows[0].win_rate == pytest.approx(0.8581602731, abs=1e-9)
+    best = it.optimum("bon:4", kl=0.5).win_rate
+    assert rows[0].optimal == pytest.approx(best, abs=1e-12)
+    assert rows[0].regret == pytest.approx(best - 0.8581602731, abs=1e-9)
+    assert rows[1].regret == 0.0
+    curve = it.frontier("identity", "won:4", kl=[0.0, 0.5], divergence="chi2")
+    assert curve.win_rate == pytest.approx([0.5, 0.9419819762], abs=1e-9)
+    assert curve.divergence.name == "chi2"
+    plain = it.frontier("identity", "bon:4", kl=[0.5], divergence="kl")
+    assert plain.win_rate == it.frontier("identity", "bon:4", kl=[0.5]).win_rate
+    refused(lambda: it.compare("identity", "bon:4", kl=0.5, divergence="forward"), "divergence")
+
+
+def test_alpha_one_and_zero_agree_with_the_named_frontiers():
+    near = it.frontier("identity", "bon:4", kl=[0.5], divergence="alpha:0.001").win_rate
+    ends = [
+        it.frontier("identity", "bon:4", kl=[0.5], divergence=name).win_rate
+        for name in ("kl", "forward-kl")
+    ]
+    assert min(abs(near - end) for end in ends) < 1e-3
+
+
+def test_best_exponent_under_the_forward_kl():
+    """No exponent on either side of it wins more, and the identity does not."""
+    best = it.best_exponent("bon:16", kl=0.5, divergence="forward-kl")
+
+    def won(t):
+        policy = it.align(f"exp:{t}", kl=0.5, divergence="forward-kl")
+        return it.win_rate(policy, "bon:16")
+
+    assert won(best) >= max(won(best * 1.05), won(best / 1.05), won(best * 2), won(best / 2))
+    assert won(best) >= it.win_rate(it.align("identity", kl=0.5, divergence="forward-kl"), "bon:16")

@@ -14,6 +14,7 @@ from infalign_theory.spelling import NUMBER
 __all__ = [
     "AgainstOption",
     "BetaOption",
+    "DivergenceOption",
     "JsonOption",
     "KlListOption",
     "KlOption",
@@ -84,6 +85,14 @@ KlListOption = Annotated[
 ]
 BetaOption = Annotated[
     float | None, typer.Option("--beta", help="Regularisation strength instead of a budget.")
+]
+DivergenceOption = Annotated[
+    str,
+    typer.Option(
+        "--divergence",
+        help="What training is penalised by: kl (reverse), forward-kl, chi2, chi2+kl, js or "
+        "alpha:A.",
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from infalign_theory.comparison.choices import Choice, Optimal, as_choices
 from infalign_theory.comparison.frontiers import budgets_of, frontier
 from infalign_theory.display import html_table, latex_table, span
+from infalign_theory.divergences import Divergence
 from infalign_theory.policies.base import Base
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
@@ -82,6 +83,7 @@ def compare(
     kl: Any,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
+    divergence: Divergence | str = "kl",
 ) -> Comparison:
     """Win rate and regret of several transforms at the same KL.
 
@@ -92,8 +94,8 @@ def compare(
     procedure : Procedure or str
     kl : float or array_like
         Budget in nats, or several.
-    base, against_procedure
-        As in :func:`frontier`.
+    base, against_procedure, divergence
+        As in :func:`frontier`; regret is always against the best policy of that reverse KL.
 
     Returns
     -------
@@ -106,12 +108,21 @@ def compare(
     [0.0734, 0.0017]
     >>> round(rows[1].beta), round(rows[1].scaled_beta, 4)
     (7012, 0.3184)
+    >>> round(compare("identity", "bon:4", kl=0.5, divergence="forward-kl").rows[0].win_rate, 6)
+    0.85816
     """
     chosen = as_choices(transforms)
     ours = as_procedure(procedure)
     nats = budgets_of(kl)
     best = frontier(Optimal(), ours, kl=nats, base=base, against_procedure=against_procedure)
-    curves = frontier(chosen, ours, kl=nats, base=base, against_procedure=against_procedure)
+    curves = frontier(
+        chosen,
+        ours,
+        kl=nats,
+        base=base,
+        against_procedure=against_procedure,
+        divergence=divergence,
+    )
     return Comparison(
         tuple(
             Row(

@@ -9,7 +9,8 @@ import numpy as np
 
 from infalign_theory.checks import plain_number
 from infalign_theory.comparison.exponent_scan import losses
-from infalign_theory.comparison.frontiers import frontier
+from infalign_theory.comparison.frontiers import Setting, frontier
+from infalign_theory.divergences import Divergence, ReverseKL, as_divergence
 from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
 from infalign_theory.policies.base import Base, Continuous, as_base
 from infalign_theory.policies.budgets import budget
@@ -37,19 +38,20 @@ def best_exponent(
     kl: Any,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
+    divergence: Divergence | str = "kl",
 ) -> float:
     """The exponent t whose transform sign(t) exp(t u) has the least regret at a KL.
 
     For Best-of-N at small KL it is close to 2N (first-order law); for Worst-of-N close to -2N.
     On a continuous base it is the zero of the win rate's derivative along equal KL, certain to
-    about ten digits; on atoms a minimum, certain to about six.
+    about ten digits; on atoms and under other divergences a minimum, certain to about six.
 
     Parameters
     ----------
     procedure : Procedure or str
     kl : float
         Budget in nats, positive.
-    base, against_procedure
+    base, against_procedure, divergence
         As in :func:`frontier`.
 
     Returns
@@ -77,8 +79,9 @@ def best_exponent(
     ours = as_procedure(procedure)
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
     where = as_base(base)
-    if not isinstance(where, Continuous):
-        return _on_atoms(ours, theirs, nats, where)
+    penalty = as_divergence(divergence)
+    if not isinstance(where, Continuous) or penalty != ReverseKL():
+        return _scanned(Setting(ours, theirs, where, penalty), nats)
     log_size, sign, log_strength = _first_look(ours, theirs, nats)
     strength = np.exp(log_strength - np.exp(log_size) * (sign > 0))  # of Phi, largest at exp(t)
 
@@ -206,25 +209,39 @@ def _not_told_apart(ours: Procedure, kl: float) -> PrecisionError:
     )
 
 
-def _on_atoms(ours: Procedure, theirs: Procedure, kl: float, base: Base) -> float:
-    """The best of a scan, then a minimum: for bases where the win rate is all there is."""
+def _scanned(setting: Setting, kl: float) -> float:
+    """The best of a scan, then a minimum: where the win rate is all there is."""
     from scipy.optimize import minimize_scalar
 
+    name = setting.ours.name
+
     def lost(log_size: float, sign: float) -> float:
-        t = sign * float(np.exp(log_size))
-        curve = frontier(Exponential(t), ours, kl=[kl], base=base, against_procedure=theirs)
+        try:
+            curve = frontier(
+                Exponential(sign * float(np.exp(log_size))),
+                setting.ours,
+                kl=[kl],
+                base=setting.base,
+                against_procedure=setting.theirs,
+                divergence=setting.divergence,
+            )
+        except (OutOfReachError, PrecisionError):
+            return np.inf  # this exponent cannot spend the budget, or not to all digits
         return 1.0 - float(curve.win_rate[0])
 
     grid = np.linspace(np.log(SMALLEST), np.log(LARGEST), 24)
     scan = {sign: np.array([lost(x, sign) for x in grid]) for sign in (1.0, -1.0)}
     if min(float(lossless.min()) for lossless in scan.values()) < _TOLD_APART:
-        raise _not_told_apart(ours, kl)
+        raise _not_told_apart(setting.ours, kl)
     sign = min(scan, key=lambda s: float(scan[s].min()))
     at = int(np.argmin(scan[sign]))
-    if at in (0, grid.size - 1):
-        raise out_of_range(ours.name, kl, sign * float(np.exp(grid[at])))
+    if at in (0, grid.size - 1) or not np.isfinite(scan[sign][at - 1 : at + 2]).all():
+        raise out_of_range(name, kl, sign * float(np.exp(grid[at])))
     found = minimize_scalar(
-        lost, args=(sign,), bounds=(grid[at - 1], grid[at + 1]), method="bounded",
+        lost,
+        args=(sign,),
+        bounds=(grid[at - 1], grid[at + 1]),
+        method="bounded",
         options={"xatol": 1e-7},
-    )  # fmt: skip
+    )
     return sign * float(np.exp(found.x))

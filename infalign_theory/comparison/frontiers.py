@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
@@ -21,9 +21,11 @@ from infalign_theory.comparison.choices import (
 from infalign_theory.comparison.families import policies_of
 from infalign_theory.comparison.march import march
 from infalign_theory.display import html_table, latex_table, rows_of, span
+from infalign_theory.divergences import Divergence, ReverseKL, as_divergence
 from infalign_theory.errors import InputError, OutOfReachError
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.optima.solve import optimum
+from infalign_theory.policies.alignment import align
 from infalign_theory.policies.base import Base, Continuous, as_base
 from infalign_theory.policies.budgets import budget
 from infalign_theory.policies.scaling import scaled_beta
@@ -61,6 +63,8 @@ class Frontier:
         In [0, 1].
     choice : Transform or Optimal
     base : Continuous or Discrete
+    divergence : Divergence
+        What training was penalised by; reverse KL along the optimum.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Frontier:
     choice: Choice
     against_procedure: Procedure
     base: Base
+    divergence: Divergence = field(default_factory=ReverseKL)
 
     @cached_property
     def scaled_beta(self) -> list[float | None]:
@@ -182,6 +187,7 @@ def frontier(
     kl: Any,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
+    divergence: Divergence | str = "kl",
 ) -> Frontier: ...
 
 
@@ -193,6 +199,7 @@ def frontier(
     kl: Any,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
+    divergence: Divergence | str = "kl",
 ) -> Frontiers: ...
 
 
@@ -203,6 +210,7 @@ def frontier(
     kl: Any,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
+    divergence: Divergence | str = "kl",
 ) -> Frontier | Frontiers:
     """Win rate of one transform, or of the optimum, at each of many KL budgets.
 
@@ -218,6 +226,9 @@ def frontier(
     base : Continuous or Discrete, optional
     against_procedure : Procedure or str, optional
         The base's procedure; the same by default.
+    divergence : Divergence or str, optional
+        What the transform is penalised by, as in :func:`infalign_theory.align`; budgets are of the
+        reverse KL, and ``"optimal"`` is the best policy of the budget, whatever it is.
 
     Returns
     -------
@@ -240,10 +251,10 @@ def frontier(
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
     nats = budgets_of(kl)
     where = as_base(base)
+    setting = Setting(ours, theirs, where, as_divergence(divergence))
     if isinstance(transform, (str, Transform, Optimal)) or not isinstance(transform, Iterable):
-        return _frontier(as_choice(transform), ours, theirs, nats, where)
-    chosen = as_choices(transform)
-    return Frontiers(tuple(_frontier(one, ours, theirs, nats, where) for one in chosen))
+        return _frontier(as_choice(transform), setting, nats)
+    return Frontiers(tuple(_frontier(one, setting, nats) for one in as_choices(transform)))
 
 
 def budgets_of(kl: Any) -> Array:
@@ -254,10 +265,21 @@ def budgets_of(kl: Any) -> Array:
     return nats
 
 
-def _frontier(
-    chosen: Choice, ours: Procedure, theirs: Procedure, budgets: Array, base: Base
-) -> Frontier:
-    if isinstance(chosen, Transform):
+@dataclass(frozen=True)
+class Setting:
+    """What inference does to either side, on which base, and what training is penalised by."""
+
+    ours: Procedure
+    theirs: Procedure
+    base: Base
+    divergence: Divergence
+
+
+def _frontier(chosen: Choice, setting: Setting, budgets: Array) -> Frontier:
+    ours, theirs, base = setting.ours, setting.theirs, setting.base
+    if isinstance(chosen, Transform) and setting.divergence != ReverseKL():
+        beta, won = _penalised(chosen, setting, budgets)
+    elif isinstance(chosen, Transform):
         beta, won = _along(chosen, ours, theirs, budgets, base)
     elif chosen.procedure is None:
         beta, won = _optimal(ours, theirs, budgets, base)
@@ -270,7 +292,17 @@ def _frontier(
         ]
         beta = np.array([policy.beta for policy in policies])
         won = np.array([win_rate(policy, ours, against_procedure=theirs) for policy in policies])
-    return Frontier(chosen.name, ours, budgets, beta, won, chosen, theirs, base)
+    return Frontier(
+        name=chosen.name,
+        procedure=ours,
+        kl=budgets,
+        beta=beta,
+        win_rate=won,
+        choice=chosen,
+        against_procedure=theirs,
+        base=base,
+        divergence=setting.divergence if isinstance(chosen, Transform) else ReverseKL(),
+    )
 
 
 def _along(
@@ -286,6 +318,16 @@ def _along(
     zero = budgets == 0.0
     if zero.any():
         beta[zero], won[zero] = _solved(transform, ours, theirs, budgets[zero], base)
+    return beta, won
+
+
+def _penalised(transform: Transform, setting: Setting, budgets: Array) -> tuple[Array, Array]:
+    """Beta and win rate under a divergence other than the reverse KL."""
+    beta, won = np.empty(budgets.size), np.empty(budgets.size)
+    for i, nats in enumerate(budgets):
+        policy = align(transform, kl=float(nats), base=setting.base, divergence=setting.divergence)
+        beta[i] = policy.beta
+        won[i] = win_rate(policy, setting.ours, against_procedure=setting.theirs)
     return beta, won
 
 

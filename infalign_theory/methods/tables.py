@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from infalign_theory.comparison.frontiers import OPTIMAL, OPTIMAL_FOR, frontier
+from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.errors import InputError
 from infalign_theory.methods.core import Method
 from infalign_theory.methods.registry import METHODS, method
-from infalign_theory.policies.alignment import align
 from infalign_theory.policies.base import Base, as_base
 from infalign_theory.policies.budgets import budget
-from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 
@@ -121,19 +119,11 @@ def table(
         transform, divergence = str(entry.transform), str(entry.divergence)
         key = transform, divergence
         if key not in known:
-            known[key] = _win_rate(transform, divergence, ours, nats, where)
+            curve = frontier(transform, ours, kl=[nats], base=where, divergence=divergence)
+            known[key] = float(curve.win_rate[0])
         short = best - known[key]
         regret = short if abs(short) > _ROUNDING else 0.0
         rows.append(Row(entry.name, entry.paper, transform, divergence, nats, known[key], regret))
     rows.sort(key=lambda row: -row.win_rate)
     outside = tuple(entry for entry in chosen if not entry.inside)
     return Table(tuple(rows), ours, best, outside)
-
-
-def _win_rate(
-    transform: str, divergence: str, procedure: Procedure, kl: float, base: Base
-) -> float:
-    if transform.startswith(OPTIMAL_FOR):
-        return float(frontier(transform, procedure, kl=[kl], base=base).win_rate[0])
-    policy = align(transform, kl=kl, base=base, divergence=divergence)
-    return win_rate(policy, procedure)

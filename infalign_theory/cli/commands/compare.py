@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infalign_theory.cli.options import (
     AgainstOption,
+    DivergenceOption,
     JsonOption,
     KlListOption,
     ProceduresOption,
@@ -17,6 +18,7 @@ EXAMPLES = (
     "infalign compare -p bon:4 identity exp:5,10 optimal --kl 0.5",
     "infalign compare -p bon:2,16 'optimal@bon:2,16' --kl 0.1,0.5",
     "infalign compare -p bon:4 'exp(3u) - u' --kl 0.5 --against-procedure standard --json",
+    "infalign compare -p bon:4 identity exp:10 --kl 0.5 --divergence forward-kl",
 )
 
 
@@ -26,6 +28,7 @@ def compare(
     procedure: ProceduresOption = None,
     transform: TransformsOption = None,
     against_procedure: AgainstOption = None,
+    divergence: DivergenceOption = "kl",
     json: JsonOption = False,
 ) -> None:
     """Compare transforms at equal KL on a continuous base: win rate and regret."""
@@ -39,6 +42,12 @@ def compare(
         rows = [
             printing.fields(row)
             for one in procedures.several(gathered("procedure", procedure))
-            for row in compared(chosen, one, kl=nats, against_procedure=against_procedure).rows
+            for row in compared(
+                chosen,
+                one,
+                kl=nats,
+                against_procedure=against_procedure,
+                divergence=divergence,
+            ).rows
         ]
     printing.show(rows, json)
