@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import brentq
 
-from infalign_theory.checks import plain_number
+from infalign_theory.divergences import ReverseKL
 from infalign_theory.errors import InputError
-from infalign_theory.kernels.panels import WEIGHTS
 from infalign_theory.policies.alignment import align
+from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.continuous_tilt import uniform_grid
-from infalign_theory.quadrature.grid import Grid
 from infalign_theory.transforms.core import Transform
 
 
@@ -84,64 +81,31 @@ class Solution:
 
 def solution(transform: Transform, penalty: Penalty, k: float) -> Solution:
     """The law at one strength."""
-    if penalty is Penalty.REVERSE:
-        policy = align(transform, beta=1.0 / k)
-        return Solution(k, policy.kl, float(np.sqrt(policy.tilt.growth)) / k)
-    return _forward(transform, k)
+    return _measured(align(transform, beta=1.0 / k, divergence=penalty.value), k)
 
 
 def solution_at_kl(transform: Transform, penalty: Penalty, kl: float) -> Solution:
     """The law that spends a given reverse KL."""
-    if penalty is Penalty.REVERSE:
-        return solution(transform, penalty, 1.0 / align(transform, kl=kl).beta)
-    scale = 1.0 / _spread(transform)
+    policy = align(transform, kl=kl, divergence=penalty.value)
+    return _measured(policy, 1.0 / policy.beta)
 
-    def excess(log_k: float) -> float:
-        return _forward(transform, float(np.exp(log_k)) * scale).kl - kl
 
-    high = -2.0
-    while excess(high) < 0.0:
-        high += 0.5
-    return _forward(transform, float(np.exp(brentq(excess, -14.0, high, xtol=1e-13))) * scale)
+def _measured(policy: ContinuousPolicy, k: float) -> Solution:
+    if policy.divergence == ReverseKL():
+        return Solution(k, policy.kl, float(np.sqrt(policy.tilt.growth)) / k)
+    grid = policy.grid
+    weights = policy.tilt.weights(grid)
+    differences = np.where(weights > 0.0, policy.transform.differences(grid.points), 0.0)
+    total = grid.integral(weights)
+    mean = grid.integral(weights * differences) / total
+    return Solution(
+        k, policy.kl, float(np.sqrt(grid.integral(weights * (differences - mean) ** 2) / total))
+    )
 
 
 def _spread(transform: Transform) -> float:
     values = transform.differences(uniform_grid().points)
     return float(np.ptp(values[np.isfinite(values)]))
-
-
-@lru_cache(maxsize=1)
-def _grid() -> Grid:
-    grid = uniform_grid()
-    for _ in range(2):
-        grid = grid.split(np.abs(grid.edges[1:]) < 60.0)
-    return grid
-
-
-def _forward(transform: Transform, k: float) -> Solution:
-    """f = 1 / (k (lambda - Phi)), lambda above the largest Phi such that its mass is 1."""
-    grid = _grid()
-    weights = grid.half[:, None] * WEIGHTS * grid.jacobian
-    differences = transform.differences(grid.points)
-    drop = differences.max() - differences  # at least 0
-
-    def mass(log_gap: float) -> float:
-        return float(np.sum(weights / (k * (np.exp(log_gap) + drop)))) - 1.0
-
-    low, high = -300.0, np.log(float(drop[np.isfinite(drop)].max()) + 2.0 / k)
-    if mass(low) < 0.0:
-        raise InputError(
-            f"transform {transform.name} at beta = {plain_number(1.0 / k)} has no law under a "
-            "forward KL penalty without an atom at its top; use a larger beta."
-        )
-    gap = float(np.exp(brentq(mass, low, high, xtol=1e-14)))
-    f = 1.0 / (k * (gap + drop))
-    total = f * weights
-    total = total / total.sum()
-    mean = float(np.sum(total * drop))
-    return Solution(
-        k, float(np.sum(total * np.log(f))), float(np.sqrt(np.sum(total * (drop - mean) ** 2)))
-    )
 
 
 @dataclass(frozen=True)
