@@ -361,7 +361,7 @@ def test_text_inside_and_legend_clear_of_panels(drawings: dict[str, Drawing], na
         figure.draw_without_rendering()
         renderer = canvas.get_renderer()
         holders = [ax for ax in figure.axes if ax.get_legend() is not None]
-        assert len(holders) == (0 if name in ("mismatch", "attackers") else 1)  # heat maps
+        assert len(holders) == (0 if name in ("mismatch", "attackers", "methods") else 1)
         panels = [ax for ax in figure.axes if ax not in holders]
         legends = [ax.get_legend().get_window_extent(renderer) for ax in holders]
         title = figure._suptitle.get_window_extent(renderer)
