@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature.grid import Grid, Running
+from infalign_theory.typing import Array
 
 _MAX_PANELS = 8000
 
@@ -18,20 +22,19 @@ def certified_gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
     return beta * step_kl if np.isfinite(beta) else 0.0
 
 
-def fixed_point_step(
-    policy: ContinuousPolicy, ours: Procedure, theirs: Procedure
+def response_step(
+    policy: ContinuousPolicy, force_of: Callable[[Grid, Running], Array]
 ) -> tuple[float, float]:
-    """Distance of a policy from its best response: total variation, and KL(policy || response).
+    """Distance of a policy from a tilt of the base: total variation, and KL(policy || tilt).
 
-    The response tilts the base by the derivative of the win rate at the policy, computed by
-    quadrature from F alone.
+    The tilt's transform has the derivative ``force_of(grid, law)`` per unit of logit, law being the
+    policy's own; computed by quadrature from F alone.
     """
     k = policy.tilt.k
     grid = policy.grid
     while True:
         law = policy.law(grid)
-        force = ours.pdf(*law.fractions)
-        force = force * theirs.pdf(grid.points.u, grid.points.v) * grid.jacobian
+        force = force_of(grid, law)
         climbed = grid.running(force)
         allowed = 1e-14 / max(k, 1e-300) + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)
         marked = (grid.unresolved(force) > allowed) & grid.splittable()
@@ -47,3 +50,19 @@ def fixed_point_step(
     difference = own - response
     divergence = grid.integral(entropy_terms(difference, response + grid.log_jacobian))
     return distance, divergence
+
+
+def fixed_point_step(
+    policy: ContinuousPolicy, ours: Procedure, theirs: Procedure
+) -> tuple[float, float]:
+    """Distance of a policy from its best response: total variation, and KL(policy || response).
+
+    The response tilts the base by the derivative of the win rate at the policy, computed by
+    quadrature from F alone.
+    """
+
+    def force(grid: Grid, law: Running) -> Array:
+        opponent = theirs.pdf(grid.points.u, grid.points.v)
+        return np.asarray(ours.pdf(*law.fractions) * opponent * grid.jacobian)
+
+    return response_step(policy, force)
