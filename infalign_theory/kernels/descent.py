@@ -158,7 +158,7 @@ def march(
     states = np.empty((MOST_PANELS + 1, 2))
     log_density = np.empty((MOST_PANELS, nodes))
     state = np.empty((4, nodes))
-    force, jacobian, rise = np.empty(nodes), np.empty(nodes), np.empty(nodes)
+    force, jacobian = np.empty(nodes), np.empty(nodes)
     edges[0], done = first, 0
     edge, mass, step = start[0], start[1], 2.0
     states[0, 0], states[0, 1] = edge, mass
@@ -175,12 +175,8 @@ def march(
             gained = half * np.sum(weights * state[3])
             settled = _tail(state[0], analysis) <= 1e-13 * size
             settled = settled and half * _tail(state[3], analysis) <= 1e-15 + 1e-14 * gained
-            # what the win rate integrates: the opponent's law, and the rise of g(F)
-            settled = settled and half * _tail(force, analysis) <= 1e-12
-            for j in range(nodes):
-                q = min(max(state[1, j], 0.0), 1.0)
-                rise[j] = evaluate(1.0 - q, q, ours) * state[3, j]
-            settled = settled and half * _tail(rise, analysis) <= 1e-12
+            # the win rate integrates against the opponent's law
+            settled = settled and half * _tail(force, analysis) <= 1e-11
             for side in range(2):
                 s, q = (left, mass + gained) if side == 0 else (edges[done], mass)
                 u, v = _unit(s)
