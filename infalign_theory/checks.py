@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from infalign_theory.errors import InputError
@@ -39,7 +37,7 @@ def whole(value: object, name: str, allowed: str) -> int:
     return int(number)
 
 
-def numbers(values: Any, name: str, allowed: str = "real numbers") -> Array:
+def numbers(values: object, name: str, allowed: str = "real numbers") -> Array:
     """An array of real numbers of any shape, or one clear message; truth values are none."""
     try:
         given = np.asarray(values)
@@ -56,7 +54,7 @@ def numbers(values: Any, name: str, allowed: str = "real numbers") -> Array:
     )
 
 
-def vector(values: Any, name: str) -> Array:
+def vector(values: object, name: str) -> Array:
     """A one-dimensional, non-empty array of finite numbers, or one clear message."""
     array = numbers(values, name)
     if array.ndim != 1:

@@ -1,5 +1,8 @@
 """What every test file shares: a repeatable Hypothesis and one way to say 'this is refused'."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
@@ -22,3 +25,19 @@ def refused():
         return caught.value
 
     return check
+
+
+DATA = Path(os.environ.get("INFALIGN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture
+def real_scores():
+    """The folder of one set of real scores, by its name; skips, saying why, where it is absent."""
+
+    def find(name):
+        folder = DATA / name
+        if not folder.is_dir():
+            pytest.skip(f"no real scores: {folder} is absent (set INFALIGN_DATA to their folder)")
+        return folder
+
+    return find

@@ -93,10 +93,73 @@ def test_frontiers_on_atoms():
 
 def test_a_frontier_as_a_table():
     frame = it.frontier("exp:10", "bon:4", kl=[0.0, 0.5]).to_frame()
-    assert list(frame.columns) == ["transform", "procedure", "kl", "beta", "win_rate"]
+    assert list(frame.columns) == [
+        "transform", "procedure", "kl", "beta", "scaled_beta", "win_rate",
+    ]  # fmt: skip
     assert frame["transform"].tolist() == ["exp:10"] * 2
     assert frame["procedure"].tolist() == ["bon:4"] * 2
     assert frame["kl"].tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:10", "order:2/3"])
+@pytest.mark.parametrize("text", ["log", "logit", "exp:-10", "exp:300", "expr:exp(3*u)-u"])
+@pytest.mark.parametrize("base", [None, BASE], ids=["continuous", "discrete"])
+def test_many_budgets_by_one_march_are_single_solves(text, procedure, base):
+    kl = np.concatenate([[0.0], np.geomspace(1e-6, 0.9, 90)])[::-1]
+    curve = it.frontier(text, procedure, kl=kl, base=base)
+    for i in (0, 17, 45, 89, 90):
+        policy = it.align(text, kl=kl[i], base=base)
+        assert curve.beta[i] == pytest.approx(policy.beta, rel=1e-9)
+        assert curve.win_rate[i] == pytest.approx(it.win_rate(policy, procedure), abs=1e-11)
+
+
+def test_a_jump_in_the_formula_is_marched_or_walked_alike():
+    kl = np.geomspace(1e-3, 0.6, 40)
+    curve = it.frontier("step(u-0.5)", "bon:4", kl=kl)
+    for i in (0, 20, 39):
+        policy = it.align("step(u-0.5)", kl=kl[i])
+        assert curve.win_rate[i] == pytest.approx(it.win_rate(policy, "bon:4"), abs=1e-10)
+
+
+def test_several_frontiers_at_once(refused):
+    found = it.frontier(["identity", "exp:5,10", "optimal"], "bon:4", kl=[0.1, 0.5])
+    assert [curve.name for curve in found] == ["identity", "exp:5", "exp:10", "optimal"]
+    alone = it.frontier("exp:10", "bon:4", kl=[0.1, 0.5])
+    assert np.array_equal(found["exp(10u)"].win_rate, alone.win_rate)
+    assert found[2].name == found["exp:10"].name
+    assert len(found.to_frame()) == 8
+    refused(lambda: found["log"], "identity, exp:5")
+    refused(lambda: it.frontier("identity,exp:10", "bon:4", kl=0.5), "list of 2")
+
+
+def test_scaled_beta_stands_beside_beta():
+    """Aligning with the transform mapped to [0, 1] at scaled_beta gives the same policy."""
+    curve = it.frontier("exp:10", "bon:4", kl=[0.0, 0.5])
+    assert curve.scaled_beta[0] == np.inf
+    size = float(np.expm1(10.0))
+    mapped = it.align(f"(exp(10*u)-1)/{size!r}", beta=curve.scaled_beta[1])
+    assert mapped.kl == pytest.approx(0.5, rel=1e-9)
+    assert it.frontier("log", "bon:4", kl=0.5).scaled_beta == [None]
+    best = it.frontier("optimal", "bon:4", kl=[0.0, 0.5])
+    density = it.optimum("bon:4", kl=0.5).policy.pdf([0.0, 1.0])
+    # on [0, 1] the transform is scaled_beta log f up to a constant
+    assert best.scaled_beta[1] == pytest.approx(1 / np.log(density[1] / density[0]), rel=1e-9)
+    frame = it.frontier(["log", "optimal"], "bon:4", kl=0.5).to_frame()
+    assert frame["scaled_beta"].isna().tolist() == [True, False]
+
+
+def test_results_show_themselves():
+    found = it.frontier(["identity", "exp:10"], "bon:4", kl=[0.1, 1])
+    assert repr(found[1]) == "<frontier of exp:10 under bon:4: 2 budgets from 0.1 to 1 nats>"
+    assert repr(found).startswith("<frontiers of identity, exp:10 under bon:4")
+    html = found._repr_html_()
+    assert html.count("<tr>") == 5
+    rows = it.compare(["exp:10", "min(u,0.5)"], "bon:4", kl=[0.1, 0.5])
+    assert "min(u,0.5)" in rows._repr_html_()
+    assert r"\begin{tabular}{llrrrrrr}" in rows.to_latex()
+    assert len(rows.to_latex().splitlines()) == 4 + 4 + 2
+    long = it.frontier("log", "bon:4", kl=np.linspace(0.1, 1, 100))
+    assert "88 more rows" in long._repr_html_()
 
 
 # ----------------------------------------------------------------------------------- comparison
@@ -124,9 +187,22 @@ def test_a_comparison_is_made_of_its_parts(base):
         assert (row.procedure, row.kl) == ("won:4", 0.5)
         assert row.beta == pytest.approx(policy.beta, rel=1e-9)
     frame = result.to_frame()
-    columns = ["transform", "procedure", "beta", "kl", "win_rate", "optimal", "regret"]
+    columns = [
+        "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "optimal", "regret",
+    ]  # fmt: skip
     assert list(frame.columns) == columns
     assert len(frame) == 4
+
+
+def test_comparisons_at_several_budgets():
+    result = it.compare("identity,exp:10", "bon:4", kl=[0.1, 0.5])
+    assert [(row.transform, row.kl) for row in result.rows] == [
+        ("identity", 0.1), ("exp:10", 0.1), ("identity", 0.5), ("exp:10", 0.5),
+    ]  # fmt: skip
+    for row in result.rows:
+        (alone,) = it.compare(row.transform, "bon:4", kl=row.kl).rows
+        assert alone.win_rate == pytest.approx(row.win_rate, abs=1e-13)
+        assert alone.scaled_beta == pytest.approx(row.scaled_beta, rel=1e-11)
 
 
 def test_one_transform_and_the_optimum_itself():
@@ -265,7 +341,7 @@ def test_bad_lists_of_budgets(text, kl, refused):
     refused(lambda: it.frontier(text, "bon:4", kl=kl), "kl")
 
 
-@pytest.mark.parametrize("transform", [None, 3, 2.5, "nope", ["identity"], it.BestOfN(4), "exp:0"])
+@pytest.mark.parametrize("transform", [None, 3, 2.5, "nope", ["nope"], it.BestOfN(4), "exp:0"])
 def test_bad_transforms(transform, refused):
     refused(lambda: it.frontier(transform, "bon:4", kl=0.5))
     refused(lambda: it.compare([transform], "bon:4", kl=0.5))

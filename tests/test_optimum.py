@@ -1,14 +1,13 @@
 """The continuous optimum: exact numbers, identities it must obey, certificates that must hold."""
 
-import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mpf
+from rows import ROWS, folded, transform_and_procedure
 from scipy import integrate
 
 import infalign_theory as it
@@ -17,7 +16,6 @@ from infalign_theory.optima.certificate import fixed_point_step
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.points import Points
 
-ROWS = json.loads((Path(__file__).parent / "reference" / "reference.json").read_text())["rows"]
 OPTIMA = [r for r in ROWS if r["kind"] == "optimum"]
 PAIRS = [("standard", "standard"), ("bon:4", "bon:4"), ("won:4", "won:4"), ("bon:32", "bon:32")]
 PAIRS += [("won:32", "won:32"), ("bon:4", "bon:16"), ("won:8", "won:2"), ("bon:4", "standard")]
@@ -28,11 +26,6 @@ def best_at(ours, theirs, which, number):
     return it.optimum(ours, against_procedure=theirs, **{which: number})
 
 
-def row_id(row):
-    against = "" if row["against"] == row["procedure"] else "|" + row["against"]
-    return f"{row['procedure']}{against}-{row['given']}={float(row[row['given']]):g}"
-
-
 def number_of(text):
     return 1 if text == "standard" else int(text.partition(":")[2])
 
@@ -41,7 +34,7 @@ def number_of(text):
 
 
 @pytest.mark.parametrize("which", ["beta", "kl"])
-@pytest.mark.parametrize("row", OPTIMA, ids=row_id)
+@folded(OPTIMA, transform_and_procedure)
 def test_reference(row, which):
     best = best_at(row["procedure"], row["against"], which, float(row[which]))
     core = max(number_of(row["procedure"]), number_of(row["against"])) <= 32
@@ -55,7 +48,7 @@ def test_reference(row, which):
 
 
 @pytest.mark.parametrize("which", ["beta", "kl"])
-@pytest.mark.parametrize("row", OPTIMA, ids=row_id)
+@folded(OPTIMA, transform_and_procedure)
 def test_reference_density(row, which):
     best = best_at(row["procedure"], row["against"], which, float(row[which]))
     exact = {mpf(u): mpf(value) for u, value in row["log_density"].items()}
@@ -68,7 +61,7 @@ def test_reference_density(row, which):
         assert abs(mpf(float(value)) - true) <= (1e-11 if core else 1e-9) * max(1, abs(true))
 
 
-@pytest.mark.parametrize("row", OPTIMA, ids=row_id)
+@folded(OPTIMA, transform_and_procedure)
 def test_evidence_comes_with_every_optimum(row):
     best = best_at(row["procedure"], row["against"], "kl", float(row["kl"]))
     # at N = 1000 a relative rounding of F is multiplied by N and by log f (up to 200)

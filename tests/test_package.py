@@ -1,8 +1,13 @@
 """The package as imported: light, complete, documented."""
 
 import inspect
+import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +15,7 @@ import infalign_theory as it
 from infalign_theory import errors
 
 HEAVY = ["numba", "scipy", "sympy", "pandas", "matplotlib", "duckdb", "typer", "rich"]
+SUBPACKAGES = ["figures", "methods", "plotting", "proxies", "symbolic", "training"]
 CONTRACT = ["align", "win_rate", "optimum", "frontier", "compare", "best_exponent", "Expression"]
 CONTRACT += ["Identity", "Log", "Exponential", "Power", "Logit", "Standard", "BestOfN", "WorstOfN"]
 CONTRACT += ["Continuous", "Discrete", "predict", "validate"]
@@ -60,8 +66,62 @@ def test_every_function_documents_its_arguments_and_shows_an_example(name):
 
 
 def test_there_are_few_names():
-    assert len(it.__all__) == len(set(it.__all__)) <= 40
+    assert len(set(it.__all__) - set(SUBPACKAGES)) <= 28
     assert sorted(it.__all__) == list(it.__all__)
+
+
+def test_no_module_is_named_like_a_public_function():
+    """Importing such a module would put it in the place of the lazily loaded function."""
+    functions = {name for name in it.__all__ if name not in SUBPACKAGES}
+    modules = {path.stem for path in Path(it.__file__).parent.glob("*") if path.stem[0] != "_"}
+    assert modules & functions == set()
+
+
+CLIENT = """
+import infalign_theory as it
+
+policy = it.align("exp:10", kl=0.5)
+reveal_type(it.align)
+reveal_type(it.win_rate(policy, "bon:4"))
+reveal_type(it.optimum("bon:4", kl=0.5))
+reveal_type(it.best_exponent("bon:4", kl=0.5))
+reveal_type(it.predict("scores.csv", procedure="bon:4", transform="exp:10", kl=0.3))
+"""
+
+
+CHECKERS = [["mypy", "--strict", "--follow-imports=silent"], ["pyright"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("checker", CHECKERS, ids=["mypy", "pyright"])
+def test_type_checkers_see_through_the_lazy_names(checker, tmp_path):
+    runs = shutil.which(checker[0]) and subprocess.run([checker[0], "--version"]).returncode == 0
+    if not runs:
+        pytest.skip(f"{checker[0]} is not installed, or cannot fetch its own parts")
+    root = str(Path(it.__file__).parents[1])
+    program = tmp_path / "client.py"
+    program.write_text(CLIENT)
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [root]}))
+    run = subprocess.run(
+        [*checker, program.name],
+        cwd=tmp_path,
+        env=os.environ | {"MYPYPATH": root},
+        capture_output=True,
+        text=True,
+    )
+    shown = [
+        line.replace('"', "")
+        for line in run.stdout.splitlines()
+        if "eveal" in line or "ype of" in line
+    ]
+    assert len(shown) == 5, run.stdout + run.stderr
+    assert not any(re.search(r"\bAny\b|[Uu]nknown", line) for line in shown[1:])
+    assert "Transform" in shown[0]
+    assert shown[1].endswith("float")
+    assert "Optimum" in shown[2]
+    assert shown[3].endswith("float")
+    assert "Prediction" in shown[4]
+    assert run.returncode == 0, run.stdout
 
 
 def test_unknown_names_are_attribute_errors():

@@ -1,15 +1,14 @@
 """The aligned policy: KL and law against exact numbers, closed forms, quadrature and sampling."""
 
-import json
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
+from rows import ROWS, folded
 from scipy import integrate, stats
 
 import infalign_theory as it
@@ -19,7 +18,6 @@ from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.continuous_tilt import ContinuousTilt
 from infalign_theory.quadrature.points import Points
 
-ROWS = json.loads((Path(__file__).parent / "reference" / "reference.json").read_text())["rows"]
 TILTS = list(
     {(r["transform"], r["kl"]): r for r in ROWS if r["kind"] == "tilt"}.values()
 )  # one of each law: procedures do not matter here
@@ -29,19 +27,19 @@ TRANSFORMS += ["expr:exp(3*u)-u", "expr:u-u**2", "expr:step(u-0.7)", "expr:abs(u
 BUILT_IN = [("identity", it.Identity), ("log", it.Log), ("logit", it.Logit)]
 
 
+def of_transform(row):
+    return row["transform"]
+
+
 @cache
 def at_kl(text, kl):
     return it.align(text, kl=kl)
 
 
-def row_id(row):
-    return f"{row['transform']}-kl={float(row['kl']):.3g}"
-
-
 # ------------------------------------------------------------------------------- exact numbers
 
 
-@pytest.mark.parametrize("row", TILTS, ids=row_id)
+@folded(TILTS, of_transform)
 def test_reference_kl_of_a_beta(row):
     policy = it.align(row["transform"], beta=float(row["beta"]))
     # beta itself is rounded: d log KL / d log beta is about 2
@@ -49,14 +47,14 @@ def test_reference_kl_of_a_beta(row):
     assert policy.beta == pytest.approx(float(row["beta"]), rel=4e-16)
 
 
-@pytest.mark.parametrize("row", TILTS, ids=row_id)
+@folded(TILTS, of_transform)
 def test_reference_beta_of_a_kl(row):
     policy = it.align(row["transform"], kl=float(row["kl"]))
     assert abs(mpf(policy.kl) / mpf(row["kl"]) - 1) <= 1e-12
     assert abs(mpf(policy.beta) / mpf(row["beta"]) - 1) <= 1e-9
 
 
-@pytest.mark.parametrize("row", DISCRETE, ids=lambda r: f"{r['transform']}-{len(r['probs'])}atoms")
+@folded(DISCRETE, of_transform)
 def test_reference_discrete(row):
     probs = [float(mpf(p.split("/")[0]) / mpf(p.split("/")[1])) for p in row["probs"]]
     base = it.Discrete(probs, row["rewards"])

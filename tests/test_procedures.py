@@ -150,7 +150,7 @@ def test_bad_n(kind, n, refused):
         "standard:1",
         "bon:4:4",
         "bon:1,2",
-        "BoN:4",
+        "bon -1",
     ],
 )
 def test_texts_that_are_no_procedure(text, refused):

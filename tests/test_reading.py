@@ -43,8 +43,8 @@ def write(path, table, columns=("prompt", "reward")):
 
 def same(found, expected):
     assert found.prompts == expected.prompts
-    np.testing.assert_array_equal(found.offsets, expected.offsets)
-    np.testing.assert_array_equal(found.rewards, expected.rewards)
+    np.testing.assert_array_equal(found.rewards.offsets, expected.rewards.offsets)
+    np.testing.assert_array_equal(found.rewards.values, expected.rewards.values)
 
 
 def expected_of(table):
@@ -56,8 +56,10 @@ def expected_of(table):
 
 def as_groups(found):
     return {
-        prompt: found.rewards[found.offsets[i] : found.offsets[i + 1]].tolist()
-        for i, prompt in enumerate(found.prompts)
+        prompt: part.tolist()
+        for prompt, part in zip(
+            found.prompts, np.split(found.rewards.values, found.rewards.offsets[1:-1]), strict=True
+        )
     }
 
 
@@ -280,7 +282,7 @@ def test_binary_junk_is_refused(tmp_path, suffix, seed):
     [
         '{"prompt":1,"reward":1}\n{"prompt":1,"rew\n', "1\n2\n", "[1,2]\n", "null\n", "{}\n",
         '{"prompt":1,"reward":"x"}\n', '{"prompt":1,"reward":null}\n', '{"prompt":1}\n',
-        '{"prompt":1,"reward":NaN}\n', '{"prompt":1,"reward":[1]}\n', "not json\n", " \n",
+        '{"prompt":1,"reward":NaN}\n', '{"prompt":1,"reward":[[1]]}\n', "not json\n", " \n",
         '{"prompt":1,"reward":1}\n{"prompt":1}\n', '{"prompt":null,"reward":1}\n',
         '{"prompt":1,"reward":true}\n{"prompt":1,"reward":2}\n',
     ],
@@ -321,7 +323,8 @@ def test_bad_paths_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "table", [None, 5, {"prompt": ["a"]}, [{"prompt": 1, "reward": 2}], b"abc", [1], object()]
+    "table",
+    [None, 5, {"prompt": ["a"]}, [{"prompt": 1}], b"abc", [1], object(), 1j, [{"prompt": 1}, 2]],
 )
 def test_things_that_are_no_table_are_refused(table):
     with pytest.raises(InfalignError):
@@ -389,7 +392,7 @@ def test_polars_is_read_without_pyarrow():
         "import sys; sys.modules['pyarrow'] = None; import polars as pl; "
         "from infalign_theory.empirical.scores.reading import read_scores; "
         "t = pl.DataFrame({'prompt': ['b', 'a', 'a'], 'reward': [1.5, 3, 2], 'c': list('xyz')}); "
-        "s = read_scores(t); print(s.prompts, s.rewards.tolist())"
+        "s = read_scores(t); print(s.prompts, s.rewards.values.tolist())"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "('a', 'b') [2.0, 3.0, 1.5]"

@@ -15,7 +15,7 @@ import infalign_theory as it
 from infalign_theory.empirical.fitting.discrete_fit import TiedRanks, fit_discrete
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
-from infalign_theory.empirical.statistics.prompt_laws import PromptLaws, PromptOptima
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.empirical.validation.standing import DiscreteStanding, optimal_kl
 from infalign_theory.errors import InfalignError, InputError, OutOfReachError
 from infalign_theory.kernels.segments import merge_ties
@@ -132,8 +132,8 @@ def test_a_tilt_of_discrete_laws_is_recovered_without_bias_and_covered():
         error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
         off.append((each.mean(axis=0) - truth) / error)
         # without the correction: plug-in laws at the true strength
-        laws = PromptLaws(ranks.counts / np.repeat(ranks.base_sizes, np.diff(ranks.atoms)),
-                          ranks.atoms)  # fmt: skip
+        laws = PromptBases(Groups(ranks.counts / np.repeat(ranks.base_sizes, np.diff(ranks.atoms)),
+                                  ranks.atoms))  # fmt: skip
         ratio = laws.normalised(2.0 * np.expm1(5 * laws.points.u) / np.expm1(5))
         plain.append((laws.win_rates(ratio, as_procedure("bon:4")).mean() - truth[2]) / error[2])
     off = np.array(off)
@@ -199,7 +199,7 @@ def test_the_least_kl_is_the_inverse_of_the_optimum(name, kl):
 def test_the_discrete_standing_inverts_the_optimum_of_the_laws(name):
     counts, atoms = np.array([30, 50, 20, 60, 40]) * 1000, np.array([0, 3, 5])
     standing = DiscreteStanding(counts, atoms, as_procedure(name))
-    laws = PromptLaws(counts / 1e5, atoms)
+    laws = PromptBases(Groups(counts / 1e5, atoms))
     _, won = PromptOptima(laws, as_procedure(name)).win_rates_at_kl(0.2)
     assert standing.optimal_kl(won) == pytest.approx(0.2, rel=0.01)
     assert standing.optimal_kl(0.5) == 0.0

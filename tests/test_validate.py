@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 import infalign_theory as it
-from infalign_theory import InputError, validate
+from infalign_theory import validate
 from infalign_theory.cli import app as cli
+from infalign_theory.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -1128,7 +1129,7 @@ BAD_FILES = {
     "no common.csv": GOOD.replace(b"a,tuned", b"b,tuned"),
     "mixed.csv": GOOD + b"a,tuned,true\n", "no reward.csv": GOOD.replace(b"3", b"n/a"),
     "no reward at all.csv": b"prompt,policy,reward\na,base,\na,tuned,\n",
-    "type.txt": GOOD, "type.json": LINES, "case.csv": b"prompt,policy,reward,Reward\na,base,1,2\n",
+    "type.txt": GOOD, "type.xml": LINES, "case.csv": b"prompt,policy,reward,Reward\na,base,1,2\n",
 }  # fmt: skip
 
 

@@ -1,22 +1,20 @@
 """Win rates against exact numbers, closed forms, identities, enumeration and simulation."""
 
 import itertools
-import json
 from fractions import Fraction
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
+from rows import ROWS, folded, transform_and_procedure
 
 import infalign_theory as it
 from infalign_theory.policies.win_rates import _continuous
 from infalign_theory.procedures.names import as_procedure
 
-ROWS = json.loads((Path(__file__).parent / "reference" / "reference.json").read_text())["rows"]
 TILTS = [r for r in ROWS if r["kind"] == "tilt"]
 DISCRETE = [r for r in ROWS if r["kind"] == "discrete"]
 TRANSFORMS = ["identity", "log", "logit", "exp:10", "exp:-10", "power:7", "expr:u-u**2"]
@@ -28,17 +26,11 @@ def aligned(text, which, number):
     return it.align(text, **{which: number})
 
 
-def row_id(row):
-    against = "" if row["against"] == row["procedure"] else "|" + row["against"]
-    given = f"{row['given']}={float(row[row['given']]):g}"
-    return f"{row['transform']}-{row['procedure']}{against}-{given}"
-
-
 # ------------------------------------------------------------------------------- exact numbers
 
 
 @pytest.mark.parametrize("which", ["beta", "kl"])
-@pytest.mark.parametrize("row", TILTS, ids=row_id)
+@folded(TILTS, transform_and_procedure)
 def test_reference(row, which):
     policy = aligned(row["transform"], which, float(row[which]))
     won = it.win_rate(policy, row["procedure"], against_procedure=row["against"])
@@ -46,7 +38,7 @@ def test_reference(row, which):
     assert abs(mpf(won) - mpf(row["win_rate"])) <= 1e-12
 
 
-@pytest.mark.parametrize("row", DISCRETE, ids=lambda r: f"{row_id(r)}-{len(r['probs'])}")
+@folded(DISCRETE, transform_and_procedure)
 def test_reference_discrete(row):
     probs = [float(Fraction(p)) for p in row["probs"]]
     policy = it.align(

@@ -6,33 +6,42 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from infalign_theory.comparison.frontiers import OPTIMAL, Frontier, frontier
-from infalign_theory.errors import InputError
+from infalign_theory.comparison.choices import Choice, Optimal, as_choices
+from infalign_theory.comparison.frontiers import budgets_of, frontier
+from infalign_theory.display import html_table, latex_table, span
 from infalign_theory.policies.base import Base
-from infalign_theory.policies.budgets import budget
 from infalign_theory.procedures import Procedure
-from infalign_theory.transforms.core import Transform
+from infalign_theory.procedures.names import as_procedure
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["Comparison", "Row", "compare", "short_of"]
+
+_ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
 class Row:
-    """One transform under one procedure at one budget; regret = optimal - win_rate."""
+    """One transform under one procedure at one budget; regret = optimal - win_rate.
+
+    ``scaled_beta`` is beta for the transform mapped to [0, 1]; None where it is unbounded.
+    """
 
     transform: str
     procedure: str
     beta: float
+    scaled_beta: float | None
     kl: float
     win_rate: float
     optimal: float
     regret: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
-    """Transforms at equal KL, in the order given.
+    """Transforms at equal KL, budget by budget, each in the order given.
 
     Attributes
     ----------
@@ -42,17 +51,32 @@ class Comparison:
     rows: tuple[Row, ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a transform: transform, procedure, beta, kl, win_rate, optimal, regret."""
+        """A row a transform and budget; columns as the fields of :class:`Row`."""
         import pandas as pd
 
         return pd.DataFrame([asdict(row) for row in self.rows])
 
+    def to_latex(self, digits: int = 4) -> str:
+        """The table in LaTeX, for ``booktabs``."""
+        return latex_table([asdict(row) for row in self.rows], digits)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the regrets: bars at one budget, curves against KL at several."""
+        from infalign_theory.plotting.curves import plot_comparison
+
+        return plot_comparison(self, ax)
+
+    def __repr__(self) -> str:
+        names = dict.fromkeys(row.transform for row in self.rows)
+        kl = span((row.kl for row in self.rows), "nats")
+        return f"<comparison of {', '.join(names)} under {self.rows[0].procedure}: {kl}>"
+
     def _repr_html_(self) -> str:
-        return str(self.to_frame()._repr_html_())  # type: ignore[operator]
+        return html_table([asdict(row) for row in self.rows], repr(self).strip("<>"))
 
 
 def compare(
-    transforms: Iterable[Transform | str],
+    transforms: Choice | str | Iterable[Choice | str],
     procedure: Procedure | str,
     *,
     kl: Any,
@@ -64,9 +88,10 @@ def compare(
     Parameters
     ----------
     transforms : sequence of Transform or str
+        Or one text that holds a list, such as ``"identity,exp:5,10"``.
     procedure : Procedure or str
-    kl : float
-        Budget in nats.
+    kl : float or array_like
+        Budget in nats, or several.
     base, against_procedure
         As in :func:`frontier`.
 
@@ -79,40 +104,32 @@ def compare(
     >>> rows = compare(["identity", "exp:10"], "bon:4", kl=0.5).rows
     >>> [round(row.regret, 4) for row in rows]
     [0.0734, 0.0017]
+    >>> round(rows[1].beta), round(rows[1].scaled_beta, 4)
+    (7012, 0.3184)
     """
-    if isinstance(transforms, (str, Transform)):
-        transforms = [transforms]
-    if not isinstance(transforms, Iterable) or getattr(transforms, "ndim", 1) == 0:
-        raise InputError(f'transforms = {transforms!r}: give a list, as in ["identity", "exp:10"].')
-    transforms = list(transforms)
-    if not transforms:
-        raise InputError("no transforms given; name at least one, such as identity or exp:10.")
-    nats = budget(None, kl)[1]
-
-    def at(transform: Transform | str) -> Frontier:
-        return frontier(
-            transform, procedure, kl=[nats], base=base, against_procedure=against_procedure
-        )
-
-    best = float(at(OPTIMAL).win_rate[0])
-    rows = []
-    for transform in transforms:
-        curve = at(transform)
-        won = float(curve.win_rate[0])
-        rows.append(
+    chosen = as_choices(transforms)
+    ours = as_procedure(procedure)
+    nats = budgets_of(kl)
+    best = frontier(Optimal(), ours, kl=nats, base=base, against_procedure=against_procedure)
+    curves = frontier(chosen, ours, kl=nats, base=base, against_procedure=against_procedure)
+    return Comparison(
+        tuple(
             Row(
-                curve.name,
-                curve.procedure.name,
-                float(curve.beta[0]),
-                nats,
-                won,
-                best,
-                _short_of(best, won),
+                transform=curve.name,
+                procedure=ours.name,
+                beta=float(curve.beta[i]),
+                scaled_beta=curve.scaled_beta[i],
+                kl=float(nats[i]),
+                win_rate=float(curve.win_rate[i]),
+                optimal=float(best.win_rate[i]),
+                regret=short_of(float(best.win_rate[i]), float(curve.win_rate[i])),
             )
+            for i in range(nats.size)
+            for curve in curves
         )
-    return Comparison(tuple(rows))
+    )
 
 
-def _short_of(best: float, won: float) -> float:
+def short_of(best: float, won: float) -> float:
     """The regret; a difference that is only rounding is none."""
-    return best - won if abs(best - won) > 1e-14 else 0.0
+    return best - won if abs(best - won) > _ROUNDING else 0.0

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.policies.continuous_tilt import uniform_grid
+from infalign_theory.policies.continuous_tilt import SWING, Known, uniform_grid
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.refinement import beyond_proof, refine
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, BoolArray
 
-_MAX_PANELS = 4000
 _END_SHARE = 1e-12  # of the variance that may sit in the outermost panels
 
 
@@ -62,50 +64,70 @@ def first_order_efficiency(transform: Transform | str, procedure: Procedure | st
     1.0
     """
     chosen, where = as_transform(transform), as_procedure(procedure)
-    grid = uniform_grid()
-    while True:
-        phi = _scaled(chosen, grid)
-        best = _derivative_at_base(where, grid)
-        moments = (
-            _centred(phi, grid) ** 2 * grid.jacobian,
-            _centred(best, grid) ** 2 * grid.jacobian,
+    known = Known(chosen)
+    start = uniform_grid().with_edges(np.array([*chosen.breaks, *where.breaks]))
+    refined = refine(start, lambda grid: _judged(_Centred.of(known, where, grid)))
+    if not refined.settled:
+        raise PrecisionError(
+            f"transform {chosen.name} varies too fast for quadrature to give its variance; "
+            "use one without so many or so narrow features.",
+            estimate=float("nan"),
         )
-        marked = np.zeros(grid.half.size, dtype=bool)
-        for values in moments:
-            sums = grid.sums(values)
-            marked |= grid.unresolved(values) > 1e-14 * sums.sum() + 4e-15 * sums
-        marked &= grid.splittable()
-        if not marked.any():
-            break
-        if grid.half.size > _MAX_PANELS:
-            raise PrecisionError(
-                f"transform {chosen.name} varies too fast for quadrature to give its variance; "
-                "use one without so many or so narrow features.",
-                estimate=float("nan"),
-            )
-        grid = grid.split(marked)
-    variance, best_variance = (grid.integral(values) for values in moments)
-    _refuse_variance(chosen, grid.sums(moments[0]), variance)
-    covariance = grid.integral(_centred(phi, grid) * _centred(best, grid) * grid.jacobian)
+    found = refined.result
+    variance = found.product(found.phi, found.phi)
+    best_variance = found.product(found.best, found.best)
+    _refuse_variance(chosen, found.grid.sums(found.phi**2 * found.grid.jacobian), variance)
+    _refuse_lost_digits(chosen, found, variance)
+    covariance = found.product(found.phi, found.best)
     return float(np.clip(covariance / np.sqrt(variance * best_variance), -1.0, 1.0))
 
 
-def _scaled(transform: Transform, grid: Grid) -> Array:
-    """Phi up to scale and offset, the largest size it has where it matters being about 1."""
+@dataclass(frozen=True)
+class _Centred:
+    """Phi, up to scale, and the best first step, both less their means, on a grid."""
+
+    known: Known
+    grid: Grid
+    phi: Array
+    best: Array
+    scale: float
+
+    @classmethod
+    def of(cls, known: Known, procedure: Procedure, grid: Grid) -> _Centred:
+        phi, scale = _scaled(known, grid)
+        best = _derivative_at_base(procedure, grid)
+        return cls(known, grid, _centred(phi, grid), _centred(best, grid), scale)
+
+    def product(self, one: Array, other: Array) -> float:
+        """Expectation under the base."""
+        return self.grid.integral(one * other * self.grid.jacobian)
+
+
+def _judged(found: _Centred) -> tuple[_Centred, BoolArray]:
+    """Marks for panels that samples do not settle, or behind whose samples something may hide."""
+    grid = found.grid
+    marked = np.zeros(grid.half.size, dtype=bool)
+    for values in (found.phi, found.best):
+        moment = values**2 * grid.jacobian
+        sums = grid.sums(moment)
+        marked |= grid.unresolved(moment) > 1e-14 * sums.sum() + 4e-15 * sums
+    swing = SWING * np.sqrt(found.product(found.phi, found.phi))
+    wide = ~(found.known.bounds(grid)[:, 0] <= swing * found.scale)
+    return found, marked | (wide & ~beyond_proof(grid, found.known.transform.breaks))
+
+
+def _scaled(known: Known, grid: Grid) -> tuple[Array, float]:
+    """Phi divided by the scale that it has where it matters, up to an offset; and that scale."""
     with np.errstate(over="ignore", under="ignore"):
-        phi = transform.differences(grid.points)
-        # a formula measured from u = 1 cannot tell rewards below rounding apart; its value can
-        value = transform(grid.points.u)
-        grown = (grid.points.u < 0.5) & (np.abs(value) > 2.0 * abs(transform.anchor))
-        phi = np.where(grown, value - transform.anchor, phi)
+        phi = known.differences(grid)
     if not np.isfinite(phi).all():
         raise InputError(
-            f"transform {transform.name} is infinite on part of (0, 1), so it has no finite "
+            f"transform {known.transform.name} is infinite on part of (0, 1), so it has no finite "
             "variance under the base and no first-order efficiency; give a finite transform."
         )
     # weighted, because logarithms are unbounded; scaled, so that no square overflows
     largest = float(np.max(np.abs(phi) * np.sqrt(grid.jacobian)))
-    return phi / largest if largest > 0.0 else phi
+    return (phi / largest, largest) if largest > 0.0 else (phi, 1.0)
 
 
 def _derivative_at_base(procedure: Procedure, grid: Grid) -> Array:
@@ -116,6 +138,17 @@ def _derivative_at_base(procedure: Procedure, grid: Grid) -> Array:
 
 def _centred(values: Array, grid: Grid) -> Array:
     return np.asarray(values - grid.integral(values * grid.jacobian))
+
+
+def _refuse_lost_digits(transform: Transform, found: _Centred, variance: float) -> None:
+    rounding = found.known.rounding(found.grid) / found.scale
+    lost = np.sqrt(found.product(rounding, rounding) / variance)
+    if not lost <= 1e-10:
+        raise PrecisionError(
+            f"transform {transform.name} loses too many digits to rounding: its variation is "
+            f"known to {lost:.1g} of itself; write it without differences of large numbers.",
+            estimate=float("nan"),
+        )
 
 
 def _refuse_variance(transform: Transform, sums: Array, variance: float) -> None:

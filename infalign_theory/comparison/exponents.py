@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from infalign_theory.checks import plain_number
+from infalign_theory.comparison.exponent_scan import losses
 from infalign_theory.comparison.frontiers import frontier
 from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
-from infalign_theory.policies.base import Base
+from infalign_theory.policies.base import Base, Continuous, as_base
 from infalign_theory.policies.budgets import budget
+from infalign_theory.policies.continuous_tilt import ContinuousTilt
+from infalign_theory.policies.families import continuous_family, solve
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.transforms.exponential import EXPONENT_LIMIT, Exponential
+from infalign_theory.typing import Array
 
-_SMALLEST_EXPONENT = 1e-2
+__all__ = ["LARGEST", "SMALLEST", "best_exponent", "out_of_range"]
 
-
-_TOLD_APART = 1e-9  # losses below this are too close to the accuracy of a win rate
+SMALLEST, LARGEST = 1e-2, EXPONENT_LIMIT
+_COARSE, _FINE = 14, 9  # exponents looked at over the whole range and around the best
+_TOLD_APART = 1e-9  # win rates lost below this are too close to what atoms can tell apart
+_ALWAYS = 1e-14  # a loss below it is rounding of the win rate
+_SETTLED = 1e-11  # of log t
+_MAX_PANELS = 4000
+_VAST = 1e100
 
 
 def best_exponent(
@@ -30,8 +40,9 @@ def best_exponent(
 ) -> float:
     """The exponent t whose transform sign(t) exp(t u) has the least regret at a KL.
 
-    For Best-of-N at small KL it is close to 2N (design of the first-order law); for Worst-of-N
-    close to -2N.
+    For Best-of-N at small KL it is close to 2N (first-order law); for Worst-of-N close to -2N.
+    On a continuous base it is the zero of the win rate's derivative along equal KL, certain to
+    about ten digits; on atoms a minimum, certain to about six.
 
     Parameters
     ----------
@@ -49,45 +60,169 @@ def best_exponent(
     Raises
     ------
     OutOfReachError
-        Where the best exponent lies outside that range.
+        Where the best exponent lies outside that range: beyond 600 exp(t) leaves float64.
+    PrecisionError
+        Where every exponent wins all but a share that float64 cannot hold.
 
     Examples
     --------
-    >>> round(best_exponent("bon:4", kl=0.5), 3)
-    12.634
+    >>> round(best_exponent("bon:4", kl=0.5), 8)
+    12.63382516
+    >>> round(best_exponent("bon:4", kl=5.0), 5)
+    215.77555
     """
-    from scipy.optimize import minimize_scalar
-
     nats = budget(None, kl)[1]
     if nats == 0.0:
         raise InputError("kl = 0: every exponent gives the base policy; give a positive KL.")
+    ours = as_procedure(procedure)
+    theirs = ours if against_procedure is None else as_procedure(against_procedure)
+    where = as_base(base)
+    if not isinstance(where, Continuous):
+        return _on_atoms(ours, theirs, nats, where)
+    log_size, sign, log_strength = _first_look(ours, theirs, nats)
+    strength = np.exp(log_strength - np.exp(log_size) * (sign > 0))  # of Phi, largest at exp(t)
+
+    def slope(x: float) -> float:
+        nonlocal strength
+        t = sign * float(np.exp(x))
+        tilt = solve(continuous_family(Exponential(t)), nats, None, strength * _anchor_ratio(x))
+        strength = tilt.k / _anchor_ratio(x)
+        return _slope(tilt, t, ours, theirs)
+
+    start = np.exp(log_size) * (sign > 0)
+
+    def _anchor_ratio(x: float) -> float:
+        return float(np.exp(start - np.exp(x) * (sign > 0)))
+
+    x = _root(slope, log_size)
+    if not np.log(SMALLEST) < x < np.log(LARGEST) - 1e-6:
+        raise out_of_range(ours.name, nats, sign * float(np.clip(np.exp(x), SMALLEST, LARGEST)))
+    return sign * float(np.exp(x))
+
+
+def _first_look(ours: Procedure, theirs: Procedure, kl: float) -> tuple[float, float, float]:
+    """log |t|, sign and log K of about the best exponent, from two scans."""
+    grid = np.linspace(np.log(SMALLEST), np.log(LARGEST), _COARSE)
+    pair = [(ours, theirs)]
+    scans = {
+        sign: losses(sign * np.exp(grid), kl, pair, settled=1e-3)[0][0] for sign in (1.0, -1.0)
+    }
+    sign = min(scans, key=lambda s: float(scans[s].min()))
+    at = int(np.argmin(scans[sign]))
+    if not scans[sign][at] > _ALWAYS:
+        raise _not_told_apart(ours, kl)
+    closer = np.linspace(grid[max(at - 1, 0)], grid[min(at + 1, _COARSE - 1)], _FINE)
+    found, strengths = losses(sign * np.exp(closer), kl, pair)
+    at = int(np.argmin(found[0]))
+    if closer[at] == grid[0]:
+        raise out_of_range(ours.name, kl, sign * SMALLEST)
+    return float(closer[at]), sign, float(strengths[at])
+
+
+def _root(slope: Callable[[float], float], start: float) -> float:
+    """Where a decreasing function of log |t| is zero: secants inside a bracket that grows."""
+    low, high = float(np.log(SMALLEST)) - 0.1, float(np.log(LARGEST))
+    x, value = float(start), slope(start)
+    other, other_value = x, value
+    step = np.copysign(0.02, value)
+    for _ in range(60):
+        if x >= high and value > 0.0:
+            return high
+        low, high = (x, high) if value > 0.0 else (low, x)
+        new = float(x + step)
+        if not low < new < high:
+            new = (low + high) / 2
+        if abs(new - x) <= _SETTLED or value == 0.0:
+            return new
+        other, other_value, x = x, value, new
+        value = slope(x)
+        if value == other_value:
+            return x
+        step = float(np.clip(-value * (x - other) / (value - other_value), -0.7, 0.7))
+    return x
+
+
+def _slope(tilt: ContinuousTilt, t: float, ours: Procedure, theirs: Procedure) -> float:
+    """dW / dlog |t| along equal KL, up to a positive factor.
+
+    With E the exponent and A(u) the integral of g'(F) dg_ref above u, dW = -Cov_f(A, dE); the
+    part of dE along E is taken out, so that Cov_f(E, dE) = 0 keeps KL.
+    """
+    grid = tilt.grid
+    while True:
+        u, v = grid.points.u, grid.points.v
+        weights = tilt.weights(grid)
+        law = grid.running(weights)
+        reach = ours.pdf(*law.fractions) * theirs.pdf(u, v) * grid.jacobian
+        above = grid.running(reach).above
+        density = weights / law.total
+        # where |E| is vast the density is zero
+        exponent = np.maximum(tilt.exponent(grid.points), -_VAST)
+        size = np.minimum(np.exp(np.minimum(np.log(tilt.k) + t * u, 300.0)), _VAST)
+        turned = size * (-v if t > 0.0 else u)
+        change = _orthogonal(turned, exponent, density, grid.integral)
+        values = density * above * change
+        sums = grid.sums(values)
+        whole = float(np.abs(sums).sum())
+        marked = grid.unresolved(values) > 1e-13 * whole + 4e-15 * np.abs(sums)
+        marked |= grid.unresolved(reach) > 1e-13 * grid.integral(reach)
+        marked &= grid.splittable()
+        if not marked.any() or grid.half.size > _MAX_PANELS:
+            return -float(sums.sum()) / max(whole, 1e-300)
+        grid = grid.split(marked)
+
+
+def _orthogonal(
+    values: Array, other: Array, density: Array, integral: Callable[[Array], float]
+) -> Array:
+    """Values without their mean and without their part along others, under a density."""
+    first = values - integral(density * values)
+    second = other - integral(density * other)
+    along = integral(density * first * second) / integral(density * second**2)
+    return np.asarray(first - along * second)
+
+
+def out_of_range(name: str, kl: float, edge: float) -> OutOfReachError:
+    """The error of a best exponent outside of what can be trained."""
+    if abs(edge) < 1.0:
+        why = "use identity, the limit of exponents that tend to 0"
+    else:
+        why = (
+            f"exponents end at {LARGEST:g}, where exp(t) leaves float64; give a smaller KL, or use "
+            "optimal, a power or an expression"
+        )
+    return OutOfReachError(
+        f"the best exponent for {name} at kl = {plain_number(kl)} lies beyond t = {edge:.3g}; "
+        f"{why}.",
+        edge,
+    )
+
+
+def _not_told_apart(ours: Procedure, kl: float) -> PrecisionError:
+    return PrecisionError(
+        f"at kl = {plain_number(kl)} some exponent already wins {ours.name} always, to all digits "
+        "that can be told: exponents cannot be told apart; give a smaller KL.",
+        float("nan"),
+    )
+
+
+def _on_atoms(ours: Procedure, theirs: Procedure, kl: float, base: Base) -> float:
+    """The best of a scan, then a minimum: for bases where the win rate is all there is."""
+    from scipy.optimize import minimize_scalar
 
     def lost(log_size: float, sign: float) -> float:
         t = sign * float(np.exp(log_size))
-        curve = frontier(
-            Exponential(t), procedure, kl=[nats], base=base, against_procedure=against_procedure
-        )
+        curve = frontier(Exponential(t), ours, kl=[kl], base=base, against_procedure=theirs)
         return 1.0 - float(curve.win_rate[0])
 
-    grid = np.linspace(np.log(_SMALLEST_EXPONENT), np.log(EXPONENT_LIMIT), 24)
+    grid = np.linspace(np.log(SMALLEST), np.log(LARGEST), 24)
     scan = {sign: np.array([lost(x, sign) for x in grid]) for sign in (1.0, -1.0)}
     if min(float(lossless.min()) for lossless in scan.values()) < _TOLD_APART:
-        raise PrecisionError(
-            f"at kl = {plain_number(nats)} some exponent already wins "
-            f"{as_procedure(procedure).name} all but 1e-9 of the time: exponents cannot be told "
-            "apart; give a smaller KL.",
-            float("nan"),
-        )
+        raise _not_told_apart(ours, kl)
     sign = min(scan, key=lambda s: float(scan[s].min()))
     at = int(np.argmin(scan[sign]))
     if at in (0, grid.size - 1):
-        edge = sign * float(np.exp(grid[at]))
-        hint = "identity, its limit" if at == 0 else "a power or an expression"
-        raise OutOfReachError(
-            f"the best exponent for {as_procedure(procedure).name} at kl = {plain_number(nats)} "
-            f"lies beyond t = {edge:.3g}; use {hint}.",
-            edge,
-        )
+        raise out_of_range(ours.name, kl, sign * float(np.exp(grid[at])))
     found = minimize_scalar(
         lost, args=(sign,), bounds=(grid[at - 1], grid[at + 1]), method="bounded",
         options={"xatol": 1e-7},

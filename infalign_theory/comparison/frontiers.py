@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from infalign_theory.checks import numbers, vector
-from infalign_theory.errors import OutOfReachError
+from infalign_theory.comparison.choices import (
+    OPTIMAL,
+    OPTIMAL_FOR,
+    Choice,
+    Optimal,
+    as_choice,
+    as_choices,
+)
+from infalign_theory.comparison.families import policies_of
+from infalign_theory.comparison.march import march
+from infalign_theory.display import html_table, latex_table, rows_of, span
+from infalign_theory.errors import InputError, OutOfReachError
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.optima.solve import optimum
-from infalign_theory.policies.base import Base, Continuous, Discrete, as_base
+from infalign_theory.policies.base import Base, Continuous, as_base
 from infalign_theory.policies.budgets import budget
-from infalign_theory.policies.continuous import ContinuousPolicy
-from infalign_theory.policies.core import Policy
-from infalign_theory.policies.discrete import DiscretePolicy
-from infalign_theory.policies.families import continuous_family, discrete_family, solve
+from infalign_theory.policies.scaling import scaled_beta
 from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.transforms.core import Transform
-from infalign_theory.transforms.names import as_transform
 from infalign_theory.typing import Array
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-OPTIMAL = "optimal"
+__all__ = ["OPTIMAL", "OPTIMAL_FOR", "Frontier", "Frontiers", "budgets_of", "frontier"]
+
+_MARCH_FROM = 30  # budgets from which one march is cheaper than a solve each
 
 
-OPTIMAL_FOR = "optimal@"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Frontier:
     """Win rate against KL along one transform, or along the optimum of each beta.
 
@@ -42,7 +50,8 @@ class Frontier:
     ----------
     name : str
         The transform as text, or ``"optimal"``.
-    procedure : Procedure
+    procedure, against_procedure : Procedure
+        What inference does to the policy and to the base.
     kl : ndarray
         Nats.
     beta : ndarray
@@ -50,6 +59,8 @@ class Frontier:
         is 1 to all digits.
     win_rate : ndarray
         In [0, 1].
+    choice : Transform or Optimal
+    base : Continuous or Discrete
     """
 
     name: str
@@ -57,16 +68,45 @@ class Frontier:
     kl: Array
     beta: Array
     win_rate: Array
+    choice: Choice
+    against_procedure: Procedure
+    base: Base
+
+    @cached_property
+    def scaled_beta(self) -> list[float | None]:
+        """Beta for the transform mapped to [0, 1]; None where it is unbounded."""
+        if isinstance(self.choice, Transform):
+            unit = scaled_beta(self.choice, 1.0)
+            return [None if unit is None else unit * float(beta) for beta in self.beta]
+        return [self._optimal_scale(float(b), float(kl)) for b, kl in zip(self.beta, self.kl,
+                                                                          strict=True)]  # fmt: skip
+
+    def _optimal_scale(self, beta: float, kl: float) -> float | None:
+        """The scaled beta of one optimum, whose transform is another at each beta."""
+        if not 0.0 < beta < np.inf:
+            return None if beta == 0.0 else np.inf
+        assert isinstance(self.choice, Optimal)
+        ours = self.choice.procedure or self.procedure
+        theirs = self.choice.against_procedure or (
+            ours if self.choice.procedure else self.against_procedure
+        )
+        found = optimum(ours, kl=kl, base=self.base, against_procedure=theirs)
+        return scaled_beta(found.transform, found.beta)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a KL: transform, procedure, kl, beta, win_rate."""
+        """A row a KL: transform, procedure, kl, beta, scaled_beta, win_rate."""
         import pandas as pd
 
-        columns = {"kl": self.kl, "beta": self.beta, "win_rate": self.win_rate}
-        frame = pd.DataFrame(columns)
+        frame = pd.DataFrame({"kl": self.kl, "beta": self.beta})
         frame.insert(0, "transform", self.name)
         frame.insert(1, "procedure", self.procedure.name)
+        frame["scaled_beta"] = np.array(self.scaled_beta, dtype=np.float64)  # None becomes NaN
+        frame["win_rate"] = self.win_rate
         return frame
+
+    def to_latex(self, digits: int = 4) -> str:
+        """The table in LaTeX, for ``booktabs``."""
+        return latex_table(rows_of(self), digits)
 
     def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
         """Draw the curve on the given or current axes and return them."""
@@ -74,20 +114,101 @@ class Frontier:
 
         return plot_frontier(self, ax, **style)
 
+    def __repr__(self) -> str:
+        return f"<frontier of {self.name} under {self.procedure.name}: {span(self.kl, 'nats')}>"
 
+    def _repr_html_(self) -> str:
+        return html_table(rows_of(self), repr(self).strip("<>"))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Frontiers:
+    """Frontiers of several transforms at the same budgets, in the order given.
+
+    Attributes
+    ----------
+    curves : tuple of Frontier
+    """
+
+    curves: tuple[Frontier, ...]
+
+    def __iter__(self) -> Iterator[Frontier]:
+        return iter(self.curves)
+
+    def __len__(self) -> int:
+        return len(self.curves)
+
+    def __getitem__(self, which: int | str) -> Frontier:
+        """By position, or by the transform's text."""
+        if isinstance(which, str):
+            name = as_choice(which).name
+            found = [curve for curve in self.curves if curve.name == name]
+            if not found:
+                names = ", ".join(curve.name for curve in self.curves)
+                raise InputError(f"there is no frontier of {which!r} here; give one of {names}.")
+            return found[0]
+        return self.curves[which]
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a transform and KL: transform, procedure, kl, beta, scaled_beta, win_rate."""
+        import pandas as pd
+
+        return pd.concat([curve.to_frame() for curve in self.curves], ignore_index=True)
+
+    def to_latex(self, digits: int = 4) -> str:
+        """The table in LaTeX, for ``booktabs``."""
+        return latex_table(rows_of(self), digits)
+
+    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+        """Draw all curves, with a legend, on the given or current axes and return them."""
+        from infalign_theory.plotting.curves import plot_frontiers
+
+        return plot_frontiers(self.curves, ax, **style)
+
+    def __repr__(self) -> str:
+        names = ", ".join(curve.name for curve in self.curves)
+        first = self.curves[0]
+        return f"<frontiers of {names} under {first.procedure.name}: {span(first.kl, 'nats')}>"
+
+    def _repr_html_(self) -> str:
+        return html_table(rows_of(self), repr(self).strip("<>"))
+
+
+@overload
 def frontier(
-    transform: Transform | str,
+    transform: Choice | str,
     procedure: Procedure | str,
     *,
     kl: Any,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
-) -> Frontier:
+) -> Frontier: ...
+
+
+@overload
+def frontier(
+    transform: Iterable[Choice | str],
+    procedure: Procedure | str,
+    *,
+    kl: Any,
+    base: Base | None = None,
+    against_procedure: Procedure | str | None = None,
+) -> Frontiers: ...
+
+
+def frontier(
+    transform: Choice | str | Iterable[Choice | str],
+    procedure: Procedure | str,
+    *,
+    kl: Any,
+    base: Base | None = None,
+    against_procedure: Procedure | str | None = None,
+) -> Frontier | Frontiers:
     """Win rate of one transform, or of the optimum, at each of many KL budgets.
 
     Parameters
     ----------
-    transform : Transform or str
+    transform : Transform or str, or a sequence of them
         A transform; ``"optimal"`` for the best policy of every budget; ``"optimal@bon:4"`` for
         the optimum of one procedure judged under another (``"optimal@bon:4|standard"`` where its
         base's procedure differs).
@@ -100,7 +221,7 @@ def frontier(
 
     Returns
     -------
-    Frontier
+    Frontier, or Frontiers for a sequence of transforms
 
     Raises
     ------
@@ -112,61 +233,106 @@ def frontier(
     >>> curve = frontier("log", "bon:4", kl=[0.0, 0.5])
     >>> curve.win_rate.round(6).tolist()
     [0.5, 0.768221]
+    >>> frontier(["identity", "exp:10"], "bon:4", kl=[0.1, 0.5])["exp:10"].win_rate.round(4)
+    array([0.6914, 0.8715])
     """
     ours = as_procedure(procedure)
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
-    budgets = vector(np.atleast_1d(numbers(kl, "kl")), "kl")
-    for nats in budgets:
-        budget(None, nats)
+    nats = budgets_of(kl)
     where = as_base(base)
-    if isinstance(transform, str) and transform.strip() == OPTIMAL:
-        return _optimal(ours, theirs, budgets, where)
-    if isinstance(transform, str) and transform.strip().startswith(OPTIMAL_FOR):
-        name, policies = _trained_for(transform.strip(), budgets, where)
+    if isinstance(transform, (str, Transform, Optimal)) or not isinstance(transform, Iterable):
+        return _frontier(as_choice(transform), ours, theirs, nats, where)
+    chosen = as_choices(transform)
+    return Frontiers(tuple(_frontier(one, ours, theirs, nats, where) for one in chosen))
+
+
+def budgets_of(kl: Any) -> Array:
+    """One or many budgets in nats, checked."""
+    nats = vector(np.atleast_1d(numbers(kl, "kl")), "kl")
+    for one in nats:
+        budget(None, one)
+    return nats
+
+
+def _frontier(
+    chosen: Choice, ours: Procedure, theirs: Procedure, budgets: Array, base: Base
+) -> Frontier:
+    if isinstance(chosen, Transform):
+        beta, won = _along(chosen, ours, theirs, budgets, base)
+    elif chosen.procedure is None:
+        beta, won = _optimal(ours, theirs, budgets, base)
     else:
-        chosen = as_transform(transform)
-        name, policies = chosen.name, _walk(chosen, budgets, where)
+        policies = [
+            optimum(
+                chosen.procedure, kl=nats, base=base, against_procedure=chosen.against_procedure
+            ).policy
+            for nats in budgets
+        ]
+        beta = np.array([policy.beta for policy in policies])
+        won = np.array([win_rate(policy, ours, against_procedure=theirs) for policy in policies])
+    return Frontier(chosen.name, ours, budgets, beta, won, chosen, theirs, base)
+
+
+def _along(
+    transform: Transform, ours: Procedure, theirs: Procedure, budgets: Array, base: Base
+) -> tuple[Array, Array]:
+    """Beta and win rate of one transform at every budget."""
+    apart = np.unique(budgets[budgets > 0.0])
+    if apart.size < _MARCH_FROM:
+        return _solved(transform, ours, theirs, budgets, base)
+    found = _marched(transform, ours, theirs, apart, base)
+    where = np.minimum(np.searchsorted(apart, budgets), apart.size - 1)
+    beta, won = found[0][where], found[1][where]
+    zero = budgets == 0.0
+    if zero.any():
+        beta[zero], won[zero] = _solved(transform, ours, theirs, budgets[zero], base)
+    return beta, won
+
+
+def _marched(
+    transform: Transform, ours: Procedure, theirs: Procedure, budgets: Array, base: Base
+) -> tuple[Array, Array]:
+    """Beta and win rate at increasing positive budgets from one march, or from two shorter ones."""
+    policies = policies_of(transform, base)
+
+    def evaluate(x: float) -> tuple[float, float]:
+        policy = policies.at(x)
+        return policy.kl, win_rate(policy, ours, against_procedure=theirs)
+
+    path = march(evaluate, *policies.around(float(budgets[0]), float(budgets[-1])))
+    if path is None and budgets.size < 2 * _MARCH_FROM:
+        return _solved(transform, ours, theirs, budgets, base)
+    if path is None:
+        middle = int(np.searchsorted(budgets, np.sqrt(budgets[0] * budgets[-1])))
+        middle = min(max(middle, _MARCH_FROM), budgets.size - _MARCH_FROM)
+        halves = [
+            _marched(transform, ours, theirs, part, base)
+            for part in (budgets[:middle], budgets[middle:])
+        ]
+        return np.concatenate([h[0] for h in halves]), np.concatenate([h[1] for h in halves])
+    x, won = path.at_kl(budgets)
+    return policies.x_to_beta(x), won
+
+
+def _solved(
+    transform: Transform, ours: Procedure, theirs: Procedure, budgets: Array, base: Base
+) -> tuple[Array, Array]:
+    """Beta and win rate, each budget solved from the one before in increasing order."""
     beta, won = np.empty(budgets.size), np.empty(budgets.size)
-    for i, policy in policies:
+    policies = policies_of(transform, base)
+    for i in np.argsort(budgets, kind="stable"):
+        policy = policies.spending(float(budgets[i]))
         beta[i] = policy.beta
         won[i] = win_rate(policy, ours, against_procedure=theirs)
-    return Frontier(name, ours, budgets, beta, won)
+    return beta, won
 
 
-def _trained_for(text: str, budgets: Array, base: Base) -> tuple[str, list[tuple[int, Policy]]]:
-    """Optima for one procedure, to be judged under another: ``optimal@bon:4``."""
-    first, _, second = text.removeprefix(OPTIMAL_FOR).partition("|")
-    trained = as_procedure(first)
-    versus = as_procedure(second) if second else trained
-    name = f"{OPTIMAL_FOR}{trained.name}" + ("" if versus == trained else f"|{versus.name}")
-    return name, [
-        (i, optimum(trained, kl=nats, base=base, against_procedure=versus).policy)
-        for i, nats in enumerate(budgets)
-    ]
-
-
-def _walk(transform: Transform, budgets: Array, base: Base) -> list[tuple[int, Policy]]:
-    """The policies of all budgets in increasing order, each solved from the one before."""
-    out: list[tuple[int, Policy]] = []
-    order = np.argsort(budgets, kind="stable")
-    if isinstance(base, Discrete):
-        atoms = discrete_family(transform, base)
-        return [(int(i), DiscretePolicy(solve(atoms, float(budgets[i])))) for i in order]
-    family = continuous_family(transform)
-    guess = 0.0
-    for i in order:
-        tilt = solve(family, float(budgets[i]), None, guess)
-        guess = tilt.k
-        out.append((int(i), ContinuousPolicy(tilt)))
-    return out
-
-
-def _optimal(ours: Procedure, theirs: Procedure, budgets: Array, base: Base) -> Frontier:
+def _optimal(ours: Procedure, theirs: Procedure, budgets: Array, base: Base) -> tuple[Array, Array]:
+    """Beta and win rate of the best policy at every budget."""
     powers = Powers.of(ours, theirs) if isinstance(base, Continuous) else None
     if powers is None:
         found = [optimum(ours, kl=nats, base=base, against_procedure=theirs) for nats in budgets]
-        beta = np.array([best.beta for best in found])
-        return Frontier(OPTIMAL, ours, budgets, beta, np.array([b.win_rate for b in found]))
+        return np.array([best.beta for best in found]), np.array([b.win_rate for b in found])
     beta = np.full(budgets.size, np.inf)
     won = np.full(budgets.size, powers.base_win_rate)
     positive = budgets > 0.0
@@ -181,4 +347,4 @@ def _optimal(ours: Procedure, theirs: Procedure, budgets: Array, base: Base) -> 
             beta[beyond], won[beyond] = 0.0, 1.0
         kappa = path.kappa_at_kl(budgets[within])
         beta[within], won[within] = np.exp(-kappa), path.at(kappa)[0]
-    return Frontier(OPTIMAL, ours, budgets, beta, won)
+    return beta, won

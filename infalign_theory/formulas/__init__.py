@@ -1,1 +1,1 @@
-"""The formula language: read by a whitelist, run by four arithmetics, never executed."""
+"""The formula language: read by a whitelist, run by five arithmetics, never executed."""

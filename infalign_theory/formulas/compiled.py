@@ -1,10 +1,11 @@
 """A small, safe language for formulas such as ``exp(t*u) - u**2``.
 
 A text is parsed with :mod:`ast`, checked against a whitelist and turned into a flat program
-of arithmetic steps; nothing of the text is ever executed. The program can be run in four
-arithmetics: plain values, dual numbers (derivatives), *differences* from an anchor, and Taylor
-series at the anchor. The last two keep f(anchor + step) - f(anchor) accurate for steps far
-below the spacing of float64 numbers around the anchor.
+of arithmetic steps; nothing of the text is ever executed. The program can be run in five
+arithmetics: plain values, dual numbers (derivatives), *differences* from an anchor, Taylor series
+at the anchor, and enclosures on discs of the complex plane. Differences and series keep
+f(anchor + step) - f(anchor) accurate for steps far below the spacing of float64 numbers around
+the anchor; enclosures find kinks and prove that nothing hides between samples.
 """
 
 from __future__ import annotations
@@ -20,20 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from infalign_theory.errors import InputError
-from infalign_theory.formulas.arithmetic import (
-    CHANGES,
-    DIRECT,
-    SLOPES,
-    ZERO,
-    Dual,
-    Near,
-    Program,
-    near_number,
-    refined,
-    run,
-    scalar,
-)
+from infalign_theory.formulas.breaks import find_breaks, locate
+from infalign_theory.formulas.changes import CHANGES, SPACING, Near, near_number, near_variable
+from infalign_theory.formulas.enclosure import Model, models
+from infalign_theory.formulas.plain import DIRECT, Program, run, scalar
 from infalign_theory.formulas.reader import ARITY, CONSTANTS, MAX_LENGTH, Reader, shown
+from infalign_theory.formulas.series import refined
+from infalign_theory.formulas.slopes import SLOPES, Dual
 from infalign_theory.typing import Array
 
 
@@ -62,6 +56,23 @@ def _check_parameter(name: str, number: object, variable: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"the parameter {name} is {value}; it must be finite")
     return value
+
+
+@dataclass(frozen=True)
+class Change:
+    """f(anchor) and f(anchor + step) - f(anchor), with bounds on their rounding errors.
+
+    Where the formula has no finite value at the anchor (``singular``), the change is the value.
+    """
+
+    anchor: float
+    change: Array
+    error: Array
+    anchor_error: float
+    singular: bool
+
+
+_SWITCHES = frozenset({"max", "step"})
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ class CompiledExpression:
         object.__setattr__(self, "_program", program)
 
     def _node(self, anchor: float, step: Array, x: Array) -> Near:
-        return run(self._program, near_number, Near(scalar(anchor), step, x, ZERO), CHANGES)[-1]
+        return run(self._program, near_number, near_variable(anchor, step, x), CHANGES)[-1]
 
     def value(self, x: npt.ArrayLike) -> Array:
         """Plain evaluation f(x), in float64 and in the order the text says.
@@ -154,16 +165,103 @@ class CompiledExpression:
         """
         steps = np.asarray(step, dtype=np.float64)
         flat, start = steps.ravel(), float(anchor)
-        with np.errstate(all="ignore"):
-            node = self._node(start, flat, start + flat)
-            if not math.isnan(node.anchor):
-                change = refined(self._program, start, flat, node)
-                return float(node.anchor) + 0.0, _shaped(change, flat.shape).reshape(steps.shape)
-        if start == 0.0 or start == 1.0:
+        found = self.measure(start, flat, start + flat)
+        if found.singular and start in (0.0, 1.0):
             value = self.at(start + flat, -flat if start else 1.0 - flat)
-        else:
-            value = _shaped(node.value, flat.shape)
-        return 0.0, value.reshape(steps.shape)
+            return 0.0, value.reshape(steps.shape)
+        return found.anchor, found.change.reshape(steps.shape)
+
+    def measure(self, anchor: float, step: Array, x: Array) -> Change:
+        """The change from an anchor with a bound on its rounding error.
+
+        Parameters
+        ----------
+        anchor : float
+            The point to measure from.
+        step : ndarray, one-dimensional
+            Signed distances from it.
+        x : ndarray, one-dimensional
+            The points themselves, accurate where they are small.
+        """
+        with np.errstate(all="ignore"):
+            node = self._node(anchor, step, x)
+            if math.isnan(node.anchor):
+                value = _shaped(node.value, step.shape)
+                error = _shaped(SPACING * node.value_error, step.shape)
+                return Change(0.0, value, error, 0.0, singular=True)
+            reach = self._reach(anchor, node, step)
+            change, error = refined(self._program, anchor, step, node, reach)
+        return Change(
+            float(node.anchor) + 0.0,
+            _shaped(change, step.shape),
+            _shaped(SPACING * error, step.shape),
+            float(SPACING * node.anchor_error),
+            singular=False,
+        )
+
+    def _reach(self, anchor: float, node: Near, step: Array) -> float:
+        """Distance from an anchor in [0, 1] to the nearest kink, jump or singular point."""
+        if not any(op in _SWITCHES for op, _, _ in self._program) or not 0.0 <= anchor <= 1.0:
+            return math.inf
+        if not np.any(node.change_error > 16.0 * np.abs(node.change)):
+            return math.inf  # the series will not be asked
+        s = np.array(self.breaks)
+        small = np.exp(-np.abs(s)) / (1.0 + np.exp(-np.abs(s)))
+        below = np.where(s < 0.0, small, 1.0 - small)
+        distance = np.where(s < 0.0, 1.0 - small, small) if anchor == 1.0 else abs(below - anchor)
+        return float(np.min(distance, initial=math.inf))
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Logits of the points of (0, 1) where the formula has a kink, jump or singularity.
+
+        Only those within 45 of 0: beyond lies 3e-20 of the unit interval. Where a part of the
+        formula that may have one only touches zero, the point counts too.
+
+        Raises
+        ------
+        PrecisionError
+            Where there are too many to be told apart.
+
+        Examples
+        --------
+        >>> compile_expression("max(u, 0.25) + step(u - 0.5)").breaks
+        (-1.0986122886681098, 0.0)
+        """
+        return find_breaks(self._program)
+
+    def slope(self, x: Array, complement: Array) -> Array:
+        """f'(x) where both x and ``complement`` = 1 - x are known accurately.
+
+        At a kink it is one of the two one-sided derivatives.
+        """
+        points, rests = np.ravel(x), np.ravel(complement)
+        out = np.empty(points.size)
+        for upper in (False, True):
+            held = (rests < 0.5) == upper
+            if not held.any():
+                continue
+            step = -rests[held] if upper else points[held]
+            unit = Model(np.ones(step.size), np.zeros(step.size))
+            with np.errstate(all="ignore"):
+                variable = near_variable(float(upper), step, points[held])
+                nodes = run(self._program, near_number, variable, CHANGES)
+                out[held] = models(self._program, nodes, unit)[-1].slope
+        return out.reshape(np.shape(x))
+
+    def variation(self, middle: Array, half: Array) -> Array:
+        """How far the formula can go from its value at the middles of panels of the logit.
+
+        Proven bounds, infinite where none was found, of shape (panels, 2): on the disc in the
+        complex plane that decides how fast a panel's Legendre coefficients die away, and on the
+        panel itself. They hold for panels without breaks inside.
+        """
+        bounds = np.empty((middle.size, 2))
+        for held, part in locate(self._program, middle, half):
+            model = part.models[-1]
+            with np.errstate(all="ignore"):
+                bounds[held, 0], bounds[held, 1] = model.radius, model.within(part.share)
+        return bounds
 
     def at(self, x: npt.ArrayLike, complement: npt.ArrayLike) -> Array:
         """f(x) where both x and ``complement`` = 1 - x are known accurately.

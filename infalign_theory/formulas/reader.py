@@ -15,11 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from infalign_theory.errors import InputError
-from infalign_theory.formulas.arithmetic import (
-    DIRECT,
-    Instruction,
-    Program,
-)
+from infalign_theory.formulas.plain import DIRECT, Instruction, Program
 
 MAX_LENGTH = 1000
 _MAX_DEPTH = 50

@@ -47,3 +47,69 @@ def running_masses(mass: Array, offsets: IntArray) -> tuple[Array, Array]:
             below[i] = min(below[i] / whole, 1.0)
             above[i] = min(above[i] / whole, 1.0)
     return below, above
+
+
+@kernel
+def leave_out(
+    counts: Array, offsets: IntArray, order: int
+) -> tuple[Array, IntArray, IntArray, Array]:
+    """Laws of all prompts, and with one (and two) samples less, with jackknife weights.
+
+    Returns counts of the copies, their offsets, the prompt of each, and its weight: the weighted
+    sum of a statistic over the copies of a prompt is free of bias of order 1/K (1/K^2 for order
+    2). Prompts with too few samples for an order get the highest they allow.
+    """
+    copies, cells = 0, 0
+    for group in range(offsets.size - 1):
+        a = offsets[group + 1] - offsets[group]
+        copies += 1 + a + a * (a + 1) // 2
+        cells += a * (1 + a + a * (a + 1) // 2)
+    if order < 2:
+        copies, cells = 0, 0
+        for group in range(offsets.size - 1):
+            a = offsets[group + 1] - offsets[group]
+            copies += 1 + a * order
+            cells += a * (1 + a * order)
+    out = np.empty(cells)
+    ends = np.zeros(copies + 1, dtype=np.intp)
+    owner = np.empty(copies, dtype=np.intp)
+    weights = np.empty(copies)
+    copy, at = 0, 0
+    for group in range(offsets.size - 1):
+        first, last = offsets[group], offsets[group + 1]
+        a = last - first
+        k = counts[first:last].sum()
+        reach = min(order, int(k) - 1)
+        for one in range(-1, a if reach >= 1 else 0):
+            for two in range(-1, one + 1 if reach >= 2 else 0):
+                if one >= 0 and one == two and counts[first + one] < 1.5:
+                    continue
+                for j in range(a):
+                    left = counts[first + j] - (j == one) - (j == two)
+                    if left > 0.5:
+                        out[at] = left
+                        at += 1
+                n = int(one >= 0) + int(two >= 0)
+                chance = 1.0
+                if n >= 1:
+                    chance = counts[first + one] / k
+                if n == 2:
+                    if one == two:
+                        chance *= (counts[first + one] - 1.0) / (k - 1.0)
+                    else:
+                        chance *= 2.0 * counts[first + two] / (k - 1.0)
+                if reach <= 0:
+                    scale = 1.0
+                elif reach == 1:
+                    scale = k if n == 0 else -(k - 1.0)
+                elif n == 0:
+                    scale = k * k / 2.0
+                elif n == 1:
+                    scale = -((k - 1.0) ** 2)
+                else:
+                    scale = (k - 2.0) ** 2 / 2.0
+                weights[copy] = scale * chance
+                owner[copy] = group
+                copy += 1
+                ends[copy] = at
+    return out[:at].copy(), ends[: copy + 1].copy(), owner[:copy].copy(), weights[:copy].copy()

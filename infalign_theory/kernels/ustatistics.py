@@ -319,3 +319,27 @@ def row_sums(table: Array, features: Array) -> Array:
                 s3 += table[r, j + 3] * features[q, j + 3]
             out[r, q] = (s0 + s1) + (s2 + s3)
     return out
+
+
+@kernel
+def weighted_win_rates(
+    truth: Array, order: IntArray, offsets: IntArray, ours: Array, theirs: Array, out: Array
+) -> None:
+    """P(truth of our pick > truth of theirs) + P(equal) / 2, picks by given chances.
+
+    ``order`` sorts each prompt's samples by truth; ``ours`` and ``theirs`` are the chances that
+    each sample is picked, which sum to 1 within a prompt.
+    """
+    for group in range(offsets.size - 1):
+        first, last = offsets[group], offsets[group + 1]
+        below, total, i = 0.0, 0.0, first
+        while i < last:
+            value = truth[order[i]]
+            our_mass, their_mass = 0.0, 0.0
+            while i < last and truth[order[i]] == value:
+                our_mass += ours[order[i]]
+                their_mass += theirs[order[i]]
+                i += 1
+            total += our_mass * (below + their_mass / 2)
+            below += their_mass
+        out[group] = min(total, 1.0)

@@ -8,11 +8,11 @@ import numpy as np
 
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.policies.continuous import ContinuousPolicy
+from infalign_theory.policies.win_rates import kinks
 from infalign_theory.procedures import Procedure
 from infalign_theory.quadrature.grid import Grid, Running
-from infalign_theory.typing import Array
-
-_MAX_PANELS = 8000
+from infalign_theory.quadrature.refinement import refine
+from infalign_theory.typing import Array, BoolArray
 
 
 def certified_gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
@@ -23,24 +23,24 @@ def certified_gap(ours: Procedure, beta: float, step_kl: float) -> float | None:
 
 
 def response_step(
-    policy: ContinuousPolicy, force_of: Callable[[Grid, Running], Array]
+    policy: ContinuousPolicy, force_of: Callable[[Grid, Running], Array], start: Grid
 ) -> tuple[float, float]:
     """Distance of a policy from a tilt of the base: total variation, and KL(policy || tilt).
 
     The tilt's transform has the derivative ``force_of(grid, law)`` per unit of logit, law being the
-    policy's own; computed by quadrature from F alone.
+    policy's own; computed by quadrature from F alone, on refinements of ``start``.
     """
     k = policy.tilt.k
-    grid = policy.grid
-    while True:
+
+    def judge(grid: Grid) -> tuple[tuple[Running, Running], BoolArray]:
         law = policy.law(grid)
         force = force_of(grid, law)
         climbed = grid.running(force)
         allowed = 1e-14 / max(k, 1e-300) + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)
-        marked = (grid.unresolved(force) > allowed) & grid.splittable()
-        if not marked.any() or grid.half.size > _MAX_PANELS:
-            break
-        grid = grid.split(marked)
+        return (law, climbed), np.asarray(grid.unresolved(force) > allowed)
+
+    refined = refine(start, judge)
+    grid, (law, climbed) = refined.grid, refined.result
     response = -k * climbed.above
     weights = np.exp(response + grid.log_jacobian)
     response -= np.log(grid.integral(weights))
@@ -65,4 +65,5 @@ def fixed_point_step(
         opponent = theirs.pdf(grid.points.u, grid.points.v)
         return np.asarray(ours.pdf(*law.fractions) * opponent * grid.jacobian)
 
-    return response_step(policy, force)
+    start = policy.grid.with_edges(kinks(policy, ours, None, theirs))
+    return response_step(policy, force, start)

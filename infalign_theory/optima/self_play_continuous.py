@@ -19,6 +19,7 @@ from infalign_theory.optima.general import GeneralProblem
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.continuous_tilt import ContinuousTilt, uniform_grid
 from infalign_theory.policies.core import Policy
+from infalign_theory.policies.win_rates import kinks
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.tabulation import tabulate
 from infalign_theory.quadrature.grid import Grid, Running
@@ -144,7 +145,8 @@ class ContinuousAtPlay:
         def force(grid: Grid, law: Running) -> Array:
             return self.procedure.pdf(*law.fractions) ** 2 * policy.tilt.weights(grid) / law.total
 
-        return response_step(policy, force)[0]
+        start = policy.grid.with_edges(kinks(policy, self.procedure, None, self.procedure))
+        return response_step(policy, force, start)[0]
 
     def deviation_gain(self, policy: Policy) -> float:
         """What the best of all responses gains over the policy itself."""

@@ -29,6 +29,13 @@ def current_axes(ax: Axes | None) -> Axes:
     return pyplot.gca()
 
 
+def _make_room(ax: Axes) -> None:
+    """Let a figure without a layout of its own make room for long labels."""
+    figure = ax.get_figure(root=True)
+    if figure is not None and figure.get_layout_engine() is None and len(figure.axes) == 1:
+        figure.set_layout_engine("constrained")
+
+
 def draw_curve(ax: Axes, name: str, x: Any, y: Any, count: int = 6, **style: Any) -> None:
     """One transform's curve in its style, with about ``count`` markers spread along the axis."""
     chosen = style_of(name).line(count)
@@ -152,16 +159,38 @@ def plot_comparison(comparison: Comparison, ax: Axes | None = None) -> Axes:
     >>> [t.get_text() for t in plot_comparison(rows, Figure().subplots()).get_yticklabels()]
     ['identity, u', 'exp(10u)']
     """
+    kls = dict.fromkeys(row.kl for row in comparison.rows)
+    procedure = procedure_title(comparison.rows[0].procedure)
+    if len(kls) == 1:
+        names = [row.transform for row in comparison.rows]
+        title = f"{procedure}, KL = {comparison.rows[0].kl:g} nats"
+        return plot_regrets(names, [row.regret for row in comparison.rows], title, ax)
     ax = current_axes(ax)
-    rows = sorted(comparison.rows, key=lambda row: -row.regret)
-    styles = [style_of(row.transform) for row in rows]
+    ax.set_yscale("log")
+    for name in dict.fromkeys(row.transform for row in comparison.rows):
+        own = sorted((row.kl, row.regret) for row in comparison.rows if row.transform == name)
+        shown = [regret if regret > 0.0 else np.nan for _, regret in own]
+        draw_curve(ax, name, [nats for nats, _ in own], shown)
+    ax.set(xlabel="KL (nats)", ylabel="Regret in win rate", title=procedure)
+    ax.legend()
+    return ax
+
+
+def plot_regrets(
+    names: Sequence[str], regrets: Sequence[float], title: str, ax: Axes | None = None
+) -> Axes:
+    """Draw the regrets of transforms by name as horizontal bars, the smallest on top."""
+    ax = current_axes(ax)
+    rows = sorted(zip(names, regrets, strict=True), key=lambda row: -row[1])
+    styles = [style_of(name) for name, _ in rows]
     places = np.arange(len(rows))
-    bars = ax.barh(places, [row.regret for row in rows], color=[s.color for s in styles])
-    ax.bar_label(bars, [f"{row.regret:.2g}" for row in rows], padding=3)
+    bars = ax.barh(places, [regret for _, regret in rows], color=[s.color for s in styles])
+    ax.bar_label(bars, [f"{regret:.2g}" for _, regret in rows], padding=3)
     ax.set_yticks(places, [style.label for style in styles])
     ax.margins(x=0.15)
     ax.set_xlabel("Regret in win rate")
-    ax.set_title(f"{procedure_title(rows[0].procedure)}, KL = {rows[0].kl:g} nats")
+    ax.set_title(title)
+    _make_room(ax)
     return ax
 
 
@@ -214,3 +243,12 @@ def unit_scale(transform: Transform, u: Any) -> Any:
             "be scaled to run from 0 to 1; draw one that is finite and different at the ends."
         )
     return (transform(u) - low) / (high - low)
+
+
+def plot_frontiers(curves: Sequence[Frontier], ax: Axes | None = None, **style: Any) -> Axes:
+    """Draw several frontiers with a legend; see :func:`plot_frontier`."""
+    ax = current_axes(ax)
+    for curve in curves:
+        plot_frontier(curve, ax, **style)
+    ax.legend()
+    return ax

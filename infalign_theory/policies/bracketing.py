@@ -36,8 +36,8 @@ def bracket_increasing(
 ) -> Bracket | None:
     """Points on either side of the root of an increasing function, found by doubling steps.
 
-    Steps double up to ``longest``. None where f keeps one sign up to ``lowest`` or
-    ``highest``; these ends are tried themselves.
+    Steps double up to ``longest``. None where f keeps one sign up to ``lowest`` or ``highest``;
+    these ends are tried themselves.
 
     Examples
     --------

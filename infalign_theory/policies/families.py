@@ -16,6 +16,7 @@ from infalign_theory.policies.continuous_tilt import (
     _LONGEST_REACH,
     _TAIL,
     ContinuousTilt,
+    Known,
     _reach_far_enough,
     uniform_grid,
 )
@@ -63,16 +64,17 @@ class Family(Generic[T]):
 
 def continuous_family(transform: Transform) -> Family[ContinuousTilt]:
     """All tilts of a continuous base by one transform."""
+    known = Known(transform)
     grid = uniform_grid()
     with np.errstate(over="ignore", under="ignore"):
-        differences = transform.differences(grid.points)
+        differences = known.differences(grid)
     spread = _deviation(differences, grid.jacobian * grid.half[:, None])
     slope = max(transform.slopes)
     if slope == np.inf:
         _reach_far_enough(transform, 1.0, grid)
 
     def at(k: float, nearby: ContinuousTilt | None) -> ContinuousTilt:
-        return ContinuousTilt.resolve(transform, k, nearby.grid if nearby else None)
+        return ContinuousTilt.resolve(transform, k, nearby.grid if nearby else None, known)
 
     # 1 - k slope must leave room for a tail of the form exp(-(1 - k slope) s) within reach
     reach = _LONGEST_REACH if transform.in_logit else REACH

@@ -12,9 +12,10 @@ from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.grid import Grid
-from infalign_theory.typing import Array
+from infalign_theory.quadrature.points import Points
+from infalign_theory.quadrature.refinement import refine
+from infalign_theory.typing import Array, BoolArray
 
-_MAX_PANELS = 8000
 _PROMISE = 1e-10
 
 
@@ -91,16 +92,15 @@ def _continuous(
     theirs: Procedure,
 ) -> float:
     """Integral of 1 - g(F) against the opponent's law, on a grid refined for that integrand."""
-    grid = policy.grid if against is None else policy.grid.union(against.grid)
-    while True:
+
+    def judge(grid: Grid) -> tuple[tuple[float, float], BoolArray]:
         values = _integrand(policy, ours, against, theirs, grid)
-        errors = grid.unresolved(values)
-        total = grid.integral(values)
-        marked = (errors > 2e-14 + 4e-15 * grid.sums(values)) & grid.splittable()
-        if not marked.any() or grid.half.size > _MAX_PANELS:
-            break
-        grid = grid.split(marked)
-    error = float(errors.sum())
+        errors, sums = grid.unresolved(values), grid.sums(values)
+        return (float(sums.sum()), float(errors.sum())), errors > 2e-14 + 4e-15 * sums
+
+    start = policy.grid if against is None else policy.grid.union(against.grid)
+    refined = refine(start.with_edges(kinks(policy, ours, against, theirs)), judge)
+    total, error = refined.result
     if not error <= _PROMISE:
         raise PrecisionError(
             f"the {ours.name} win rate of {policy!r} is known only to {error:.1g}, not to "
@@ -108,6 +108,27 @@ def _continuous(
             estimate=total,
         )
     return float(np.clip(total, 0.0, 1.0))
+
+
+def kinks(
+    policy: ContinuousPolicy,
+    ours: Procedure,
+    against: ContinuousPolicy | None,
+    theirs: Procedure,
+) -> Array:
+    """Logits of u at which either side's procedure has a kink of its g."""
+    reached = _reached(policy, ours.breaks)
+    if against is None:
+        return np.concatenate([reached, np.array(theirs.breaks)])
+    return np.concatenate([reached, _reached(against, theirs.breaks)])
+
+
+def _reached(policy: ContinuousPolicy, levels: tuple[float, ...]) -> Array:
+    """Logits of u at which F has the given logits."""
+    if not levels:
+        return np.empty(0)
+    p = Points.from_logit(np.array(levels))
+    return policy.quantiles(p.u, p.v).s
 
 
 def _integrand(

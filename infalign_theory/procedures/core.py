@@ -34,6 +34,11 @@ class Procedure(ABC):
         """g as compiled kernels read it."""
 
     @property
+    def breaks(self) -> tuple[float, ...]:
+        """Logits of p where g has a kink or varies too fast for samples: edges of integrals."""
+        return ()
+
+    @property
     def curvature(self) -> int:
         """+1 where g is convex (the win rate is concave in the policy), -1 concave, 0 unknown."""
         return 0

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from infalign_theory.checks import plain_number
-from infalign_theory.errors import InputError
+from infalign_theory.errors import InputError, PrecisionError
 from infalign_theory.formulas.compiled import CompiledExpression, compile_expression
-from infalign_theory.kernels import panels
 from infalign_theory.procedures.core import Procedure
 from infalign_theory.procedures.tabulation import tabulate
-from infalign_theory.typing import Array
+from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.points import Points
+from infalign_theory.quadrature.refinement import FAR, beyond_proof, refine
+from infalign_theory.typing import Array, BoolArray
+
+_SWING = 0.5  # of g on the disc around a panel of the logit
+_WIDTH = 0.5  # of panels in the logit of p; narrower ones mark narrow features
+_END = 36.0
 
 
 class Distortion(Procedure):
@@ -53,14 +60,14 @@ class Distortion(Procedure):
     ) -> None:
         self._formula: CompiledExpression | None = None
         self._g: Callable[[Array], Array]
-        self._slope: Callable[[Array], Array]
+        self._derivative: Callable[[Array], Array]
         if isinstance(g, str):
             if derivative is not None:
                 raise InputError("a formula is differentiated here; give no derivative with it.")
             formula = compile_expression(g, "p", **parameters)
             values = "".join(f";{k}={plain_number(v)}" for k, v in formula.parameters)
             self._name = f"g:{formula.text}{values}"
-            self._g, self._slope = formula.value, formula.derivative
+            self._g = formula.value
             self._formula = formula
         elif callable(g):
             if derivative is None or not callable(derivative) or parameters:
@@ -69,7 +76,7 @@ class Distortion(Procedure):
                     "in Distortion(g, derivative); or give a formula in p."
                 )
             self._name = name or f"g:{getattr(g, '__name__', 'callable')}"
-            self._g, self._slope = _vectorised(g), _vectorised(derivative)
+            self._g, self._derivative = _Vectorised(g), _Vectorised(derivative)
         else:
             raise InputError(f"distortion {g!r} is neither a formula in p nor a callable.")
         self._check()
@@ -81,25 +88,26 @@ class Distortion(Procedure):
                 f"distortion {self._name}: g(0) = {ends[0]:.6g} and g(1) = {ends[1]:.6g}; a "
                 "procedure has g(0) = 0 and g(1) = 1."
             )
-        p = (1.0 - np.cos(np.linspace(0.0, np.pi, 2001))) / 2
-        inner = p[1:-1]
-        slope = self._slope(inner)
+        points = Points.from_logit(np.union1d(np.linspace(-_END, _END, 1201), self.breaks))
+        inner = Points.from_logit((points.s[1:] + points.s[:-1]) / 2)
+        slope = self._slope(inner.u, inner.v)
         bad = ~(slope >= -1e-10) | ~np.isfinite(slope)
         if bad.any():
             raise InputError(
-                f"distortion {self._name}: g'({inner[bad][0]:.6g}) = {slope[bad][0]:.6g}; g must "
-                "be smooth and nowhere decrease."
+                f"distortion {self._name}: g'({inner.u[bad][0]:.6g}) = {slope[bad][0]:.6g}; g "
+                "must nowhere decrease."
             )
-        middle, half = (p[1:] + p[:-1]) / 2, (p[1:] - p[:-1]) / 2
-        nodes = middle[:, None] + half[:, None] * panels.X
-        climbed = half * (self._slope(nodes.ravel()).reshape(nodes.shape) @ panels.WEIGHTS)
-        gap = np.abs(np.diff(self._g(p)) - climbed)
+        grid = Grid(points.s)
+        nodes = grid.points
+        climbed = grid.sums(self._slope(nodes.u, nodes.v) * grid.jacobian)
+        below, above = self.cdf(points.u, points.v)
+        gap = np.abs(np.where(points.upper[1:], -np.diff(above), np.diff(below)) - climbed)
         if not gap.max() <= 1e-8:
             at = int(np.argmax(gap))
             raise InputError(
-                f"distortion {self._name}: between p = {p[at]:.6g} and {p[at + 1]:.6g} g rises by "
-                f"{np.diff(self._g(p))[at]:.6g}, its derivative says {climbed[at]:.6g}; give the "
-                "derivative of g, and a g without jumps."
+                f"distortion {self._name}: between p = {points.u[at]:.6g} and "
+                f"{points.u[at + 1]:.6g} g does not rise by what its derivative says, "
+                f"{climbed[at]:.6g}; give the derivative of g, and a g without jumps."
             )
 
     def __eq__(self, other: object) -> bool:
@@ -129,19 +137,48 @@ class Distortion(Procedure):
         return below, np.clip(above, 0.0, 1.0)
 
     def pdf(self, p: Array, q: Array) -> Array:
-        return np.maximum(self._slope(p), 0.0)
+        return np.maximum(self._slope(p, q), 0.0)
+
+    def _slope(self, p: Array, q: Array) -> Array:
+        return self._derivative(p) if self._formula is None else self._formula.slope(p, q)
+
+    @cached_property
+    def breaks(self) -> tuple[float, ...]:
+        """Logits of the kinks of a formula, and of panels around its narrow features."""
+        if self._formula is None:
+            return ()
+        formula, kinks = self._formula, self._formula.breaks
+
+        def judge(grid: Grid) -> tuple[None, BoolArray]:
+            middle = (grid.edges[1:] + grid.edges[:-1]) / 2
+            wide = ~(formula.variation(middle, grid.half)[:, 0] <= _SWING)
+            return None, wide & ~beyond_proof(grid, kinks)
+
+        start = Grid(np.arange(-FAR, FAR + _WIDTH / 2, _WIDTH)).with_edges(np.array(kinks))
+        proven = refine(start, judge)
+        if not proven.settled:
+            raise PrecisionError(
+                f"distortion {self._name} varies too fast to be resolved; give one without so "
+                "many or so narrow features.",
+                estimate=float("nan"),
+            )
+        bisected = np.setdiff1d(proven.grid.edges, start.edges)
+        return tuple(np.union1d(bisected, kinks).tolist())
 
     @cached_property
     def slope_terms(self) -> Array:
-        return tabulate(self.pdf)
+        return tabulate(self.pdf, self.breaks)
 
     @cached_property
     def value_terms(self) -> Array:
-        return tabulate(lambda p, q: self.cdf(p, q)[0])
+        return tabulate(lambda p, q: self.cdf(p, q)[0], self.breaks)
 
 
-def _vectorised(function: Callable[[Array], Any]) -> Callable[[Array], Array]:
-    def call(x: Array) -> Array:
-        return np.broadcast_to(np.asarray(function(x), dtype=np.float64), np.shape(x)).copy()
+@dataclass(frozen=True)
+class _Vectorised:
+    """A function of an array that may return a number or a list."""
 
-    return call
+    function: Callable[[Array], Any]
+
+    def __call__(self, x: Array) -> Array:
+        return np.broadcast_to(np.asarray(self.function(x), dtype=np.float64), np.shape(x)).copy()

@@ -66,6 +66,10 @@ class Mixture(Procedure):
         return np.asarray(sum(w * inner.pdf(p, q) for w, inner in self.parts))
 
     @property
+    def breaks(self) -> tuple[float, ...]:
+        return tuple(sorted({s for _, inner in self.parts for s in inner.breaks}))
+
+    @property
     def slope_terms(self) -> Array:
         return self._joined([inner.slope_terms for _, inner in self.parts], self.pdf)
 
@@ -80,7 +84,7 @@ class Mixture(Procedure):
         self, blocks: list[Array], whole_function: Callable[[Array, Array], Array]
     ) -> Array:
         if any(block.shape[1] != 5 for block in blocks):
-            return tabulate(whole_function)
+            return tabulate(whole_function, self.breaks)
         rows = []
         for (weight, _), block in zip(self.parts, blocks, strict=True):
             scaled = block.copy()

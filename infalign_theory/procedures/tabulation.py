@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from infalign_theory.errors import PrecisionError
 from infalign_theory.kernels import panels
-from infalign_theory.typing import Array
+from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.points import Points
+from infalign_theory.quadrature.refinement import refine
+from infalign_theory.typing import Array, BoolArray
 
-_MOST_PANELS = 20_000
+_NARROWEST = 1e-9
+_SHORT = 0.005
 
 
-def tabulate(function: Callable[[Array, Array], Array]) -> Array:
+def tabulate(function: Callable[[Array, Array], Array], breaks: Iterable[float] = ()) -> Array:
     """A function of (p, q) as a table of Legendre series; see :mod:`kernels.terms`.
 
-    Panels are bisected until the series have died away to 1e-14 of the function's size, or to 1e-10
-    of it where bisecting no longer helps: that is the function's own rounding noise.
-
-    Raises
-    ------
-    PrecisionError
-        Where 20,000 panels do not resolve the function.
+    Panels are bisected until the series have died away to 1e-14 of the function's size; the
+    logits ``breaks`` of kinks are edges between them.
     """
-    rows: list[list[float]] = []
-    for side in (0.0, 1.0):
-        waiting = [(0.0, 0.5, np.inf)]
-        while waiting:
-            low, high, before = waiting.pop()
-            if len(rows) + len(waiting) > _MOST_PANELS:
-                raise PrecisionError(
-                    f"g' turns too often near p = {low if side == 0.0 else 1.0 - low:.6g} to be "
-                    "tabulated; give a smoother g.",
-                    float("nan"),
-                )
-            x = (low + high) / 2 + (high - low) / 2 * panels.X
-            values = function(x, 1.0 - x) if side == 0.0 else function(1.0 - x, x)
-            coefficients = panels.ANALYSIS @ values
-            tail = float(np.abs(coefficients[-3:]).sum())
-            size = 1.0 + float(np.abs(values).max())
-            noise = tail <= 1e-10 * size and tail > 0.25 * before
-            if tail > 1e-14 * size and not noise and high - low > 1e-9:
-                middle = (low + high) / 2
-                waiting += [(middle, high, tail), (low, middle, tail)]
-            else:
-                rows.append([side, low, high, *coefficients])
-    return np.array(rows)
+    kinks = Points.from_logit(np.array(tuple(breaks), dtype=np.float64))
+    lower = _rows(0.0, function, kinks.u[~kinks.upper])
+    upper = _rows(1.0, lambda q, p: function(p, q), kinks.v[kinks.upper])
+    return np.concatenate([lower, upper])
+
+
+def _rows(side: float, function: Callable[[Array, Array], Array], kinks: Array) -> Array:
+    """The rows of one half of (0, 1), in the variable that is small there."""
+
+    def judge(grid: Grid) -> tuple[Array, BoolArray]:
+        middle = (grid.edges[1:] + grid.edges[:-1]) / 2
+        x = middle[:, None] + grid.half[:, None] * panels.X
+        values = function(x, 1.0 - x)
+        series = values @ panels.ANALYSIS.T
+        tail = np.abs(series[:, -3:]).sum(axis=1)
+        # on short panels what is left is the function's own rounding noise
+        allowed = np.where(grid.half < _SHORT, 1e-12, 1e-14)
+        unsettled = tail > allowed * (1.0 + np.abs(values).max(axis=1))
+        return series, unsettled & (grid.half > _NARROWEST / 2)
+
+    refined = refine(Grid(np.union1d([0.0, 0.5], kinks)), judge)
+    if not refined.settled:
+        raise PrecisionError(
+            "the procedure's g varies too fast to be tabulated; give one without so many or so "
+            "narrow features.",
+            estimate=float("nan"),
+        )
+    edges = refined.grid.edges
+    sides = np.full(edges.size - 1, side)
+    return np.column_stack([sides, edges[:-1], edges[1:], refined.result])

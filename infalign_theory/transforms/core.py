@@ -53,6 +53,24 @@ class Transform(ABC):
         """Whether differences stay exact where u or 1 - u underflow."""
         return False
 
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Logits of the kinks, jumps and singular points inside (0, 1): edges of the quadrature."""
+        return ()
+
+    def variation(self, middle: Array, half: Array) -> Array | None:
+        """Proven bounds on how far Phi goes from its value at the middles of panels of the logit.
+
+        Shape (panels, 2): on the disc of complex u that decides how fast a panel's Legendre
+        coefficients die away, and on the panel itself. None for a transform known to be smooth
+        in the logit, whose samples suffice.
+        """
+        return None
+
+    def measured(self, points: Points) -> tuple[Array, Array | None]:
+        """Differences, and a bound on their rounding errors; None where it is a few units."""
+        return self.differences(points), None
+
     def __call__(self, u: object) -> Array:
         """Phi at calibrated rewards u in [0, 1], any shape."""
         array = unit_interval(u, "u")

@@ -1,1 +1,1 @@
-"""Random attacks of nightly length: ``python -m tests.attack.NAME --count N --seed S``."""
+"""Random attacks on the promises; see each module's --help."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,40 +15,69 @@ from infalign_theory.cli.options import (
     TransformOption,
 )
 
+_SAID_ABOVE = ("prompts", "law", "notes")  # of the whole table, not of a row
+
 
 def predict(
-    scores: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet files.")],
+    scores: Annotated[
+        list[str],
+        typer.Argument(
+            help="CSV, TSV, JSON, JSON lines or Parquet files, also gzipped; folders or patterns; "
+            "- for standard input."
+        ),
+    ],
     procedure: ProcedureOption,
     transform: TransformOption,
     kl: KlOption = None,
     beta: BetaOption = None,
+    against_procedure: Annotated[
+        str | None,
+        typer.Option("--against-procedure", help="The base's procedure; the same by default."),
+    ] = None,
     prompt: Annotated[str, typer.Option(help="Column of the prompt.")] = "prompt",
-    reward: Annotated[str, typer.Option(help="Column of the reward.")] = "reward",
+    reward: Annotated[
+        str, typer.Option(help="Column of the reward; scores.rm for nested keys.")
+    ] = "reward",
     policy: Annotated[str | None, typer.Option(help="Column of the policy, if any.")] = None,
-    base: Annotated[str | None, typer.Option(help="Which policy is the base.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Which policy, or which file by its stem, is the base.")
+    ] = None,
+    truth: Annotated[
+        str | None, typer.Option(help="Column of the true reward: adds the true win rate.")
+    ] = None,
+    law: Annotated[str, typer.Option(help="auto, continuous or discrete base.")] = "auto",
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide", help="Several columns of rewards a row: those --reward matches, or all."
+        ),
+    ] = False,
+    memory: Annotated[str, typer.Option(help="What DuckDB may use before it spills.")] = "1GB",
     json: JsonOption = False,
 ) -> None:
     """Predict the win rate of a training run from scores of the base model.
 
     Prints a table on a terminal and JSON into a pipe or file.
+
+    Example: infalign predict scores.csv -p bon:4 -t identity -t exp:10 --kl 0.3
     """
     from infalign_theory.cli import printing
     from infalign_theory.empirical.prediction.entry import predict as predicted
-    from infalign_theory.procedures import names as procedures
 
     result = predicted(
-        scores, procedure=procedures.several(procedure), transform=transform, kl=kl, beta=beta,
-        prompt=prompt, reward=reward, policy=policy, base=base,
+        scores, procedure=procedure, transform=transform, kl=kl, beta=beta,
+        against_procedure=against_procedure, prompt=prompt, reward=reward, policy=policy,
+        base=base, truth=truth, law=law, wide=wide, memory=memory,
     )  # fmt: skip
     typer.echo(
         f"{result.rows[0].prompts} prompts, {result.samples} samples, "
-        f"{100 * result.tie_fraction:.1f} % of sample pairs tied",
+        f"{100 * result.tie_fraction:.1f} % of sample pairs tied, {result.rows[0].law} base",
         err=True,
     )
     for note in result.notes:
-        typer.echo(f"note: {note}", err=True)
-    rows = [printing.fields(row) for row in result.rows]
+        typer.echo(f"note: {printing.printable(note)}", err=True)
     as_json = json or not sys.stdout.isatty()
-    if not as_json:  # told above the table
-        rows = [{k: v for k, v in row.items() if k != "prompts"} for row in rows]
+    rows: list[dict[str, object]] = [{**r, "notes": result.notes} for r in result.to_rows()]
+    if not as_json:
+        rows = [{k: v for k, v in row.items() if k not in _SAID_ABOVE} for row in rows]
     printing.show(rows, as_json)

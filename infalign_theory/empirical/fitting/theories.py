@@ -28,7 +28,7 @@ from infalign_theory.empirical.fitting.tilt_fit import (
 )
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import Calibration
-from infalign_theory.empirical.statistics.prompt_laws import PromptLaws, tilted
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases, tilted
 from infalign_theory.empirical.statistics.uncertainty import Estimate, mean_over_prompts
 from infalign_theory.errors import InfalignError, PrecisionError
 from infalign_theory.kernels.jackknife import LEAST
@@ -272,12 +272,12 @@ def _given(ranks: TiedRanks, ask: Ask) -> DiscreteFit:
     return at(float(np.exp(brentq(excess, *ends, xtol=1e-10))))
 
 
-def laws_of(ranks: TiedRanks, chosen: BoolArray) -> PromptLaws:
+def laws_of(ranks: TiedRanks, chosen: BoolArray) -> PromptBases:
     """The empirical laws of the base on some prompts."""
     each = np.diff(ranks.atoms)
     kept = np.repeat(chosen, each)
     mass = (ranks.counts / np.repeat(ranks.base_sizes, each))[kept]
-    return PromptLaws(mass, np.concatenate([[0], np.cumsum(each[chosen])]).astype(np.intp))
+    return PromptBases(Groups(mass, np.concatenate([[0], np.cumsum(each[chosen])])))
 
 
 def _bins(ranks: TiedRanks) -> int:

@@ -3,124 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infalign_theory.empirical.scores.reading import read_scores
-from infalign_theory.empirical.statistics.prompt_laws import (
-    PromptLaws,
-    PromptOptima,
-    PromptTilt,
-    tilted,
-)
+from infalign_theory.comparison.choices import Choice, as_choices
+from infalign_theory.empirical.prediction.continuous import continuous_row
+from infalign_theory.empirical.prediction.discrete import Contest, discrete_row
+from infalign_theory.empirical.prediction.files import one_policy
+from infalign_theory.empirical.prediction.results import PredictedRow, Prediction
+from infalign_theory.empirical.prediction.truths import TruthRows
+from infalign_theory.empirical.scores.reading import PromptScores, read_scores
+from infalign_theory.empirical.scores.sources import ScoresLike
+from infalign_theory.empirical.scores.wide import WideLike
+from infalign_theory.empirical.statistics.estimators import tie_fractions
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases
+from infalign_theory.empirical.statistics.ties import BaseLaw
+from infalign_theory.empirical.statistics.truth import TruthPairs
 from infalign_theory.errors import InputError
 from infalign_theory.policies.budgets import budget
-from infalign_theory.policies.families import solve
 from infalign_theory.procedures import Procedure, power_sides
-from infalign_theory.procedures.names import as_procedure
+from infalign_theory.procedures.names import as_procedure, several
 from infalign_theory.transforms.core import Transform
-from infalign_theory.transforms.names import as_transform
-from infalign_theory.typing import Array, IntArray
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-OPTIMAL = "optimal"
-
-
-@dataclass(frozen=True)
-class PredictedRow:
-    """One transform under one procedure.
-
-    Attributes
-    ----------
-    transform, procedure : str
-    beta, kl : float
-        One beta for all prompts; KL in nats, the mean over prompts.
-    win_rate : float
-        Mean over prompts, in [0, 1].
-    ci : tuple of float or None
-        95 % interval for the mean over prompts like these; None with a single prompt.
-    optimal, regret : float
-        The largest mean win rate at that mean KL, and what the transform falls short of it.
-    prompts : int
-    """
-
-    transform: str
-    procedure: str
-    beta: float
-    kl: float
-    win_rate: float
-    ci: tuple[float, float] | None
-    optimal: float
-    regret: float
-    prompts: int
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Predicted win rates, a row a transform and procedure.
-
-    Attributes
-    ----------
-    rows : tuple of PredictedRow
-    samples : int
-        Scores read.
-    tie_fraction : float
-        Probability that two different samples of a prompt score the same, averaged over prompts.
-    notes : tuple of str
-        What to keep in mind when reading the rows.
-    """
-
-    rows: tuple[PredictedRow, ...]
-    samples: int
-    tie_fraction: float
-    notes: tuple[str, ...] = ()
-
-    def to_frame(self) -> pd.DataFrame:
-        """A row a transform and procedure."""
-        import pandas as pd
-
-        return pd.DataFrame([asdict(row) for row in self.rows])
-
-    def _repr_html_(self) -> str:
-        return str(self.to_frame()._repr_html_())  # type: ignore[operator]
+_ENOUGH = 8  # samples a prompt for each draw of a procedure
+_WHOLE_LAW = (
+    "ties are rare, so the base counts as continuous: these numbers hold for any reward without "
+    "ties and do not depend on the scores, hence no interval; the scores are still good for "
+    "law='discrete' (--law discrete), for the truth behind them (truth=, --truth), for calibrating "
+    "a reward and for judging the run afterwards"
+)
 
 
 def predict(
-    scores: Any,
+    scores: ScoresLike,
     *,
     procedure: Procedure | str | Sequence[Procedure | str],
     transform: Transform | str | Sequence[Transform | str],
-    kl: Any = None,
-    beta: Any = None,
+    kl: float | None = None,
+    beta: float | None = None,
+    against_procedure: Procedure | str | None = None,
     prompt: str = "prompt",
     reward: str = "reward",
     policy: str | None = None,
     base: str | None = None,
+    truth: str | None = None,
+    law: str = "auto",
+    wide: WideLike | None = None,
+    memory: str = "1GB",
 ) -> Prediction:
     """Predict the win rate of a training run from scores of the base model.
 
-    Each prompt's empirical law, ties and all, is a discrete base; training uses one beta for all
-    prompts, so a KL budget is the mean KL over prompts.
+    Where ties are rare the base is continuous and the answer is that of theory for any reward.
+    Where they matter, each prompt's empirical law, ties and all, is a discrete base; training uses
+    one beta for all prompts, so a KL budget is the mean KL over prompts.
 
     Parameters
     ----------
-    scores : path, sequence of paths, or DataFrame
-        A row a sample of the base model.
+    scores : ScoresLike
+        A row a sample of the base model: CSV, TSV, JSON, JSON lines or Parquet files, each also
+        gzipped, folders, patterns, ``"-"`` for standard input; a pandas, Polars or Arrow table, a
+        list of dicts or a dict of columns. Lists of rewards per prompt are unrolled.
     procedure : Procedure or str, or a sequence of them
-        What inference will do: ``"bon:4"``.
+        What inference will do: ``"bon:4"``, ``"bon:2,4"``.
     transform : Transform or str, or a sequence of them
         Candidates for training: ``"exp:10"``; ``"optimal"`` for each prompt's coupled optimum,
         ``"optimal@bon:4"`` for the optimum of another procedure.
     kl, beta : float, optional
         Exactly one: the mean KL over prompts in nats, or the regularisation strength.
-    prompt, reward : str
-        Column names.
+    against_procedure : Procedure or str, optional
+        What inference does to the base; the same by default.
+    prompt, reward, truth : str
+        Column names, ``scores.rm`` for nested keys. With ``truth``, rows tell the true win rate.
     policy, base : str, optional
-        Column that names the policy, and which one is the base, where a table holds several.
+        Column that names the policy, and which one is the base, where a table holds several;
+        ``base`` alone names one of several files, by its stem.
+    law : {"auto", "continuous", "discrete"}
+        Base of each prompt. "auto" takes the discrete one where two samples of a prompt tie with
+        a chance above 2 %.
+    wide : bool, str, list or mapping, optional
+        Several columns of rewards a row: True, a pattern, names, or one of them a policy.
+    memory : str
+        What DuckDB may use before it spills to disk.
 
     Returns
     -------
@@ -129,122 +92,92 @@ def predict(
     Raises
     ------
     InputError
-        For unusable scores, names or numbers.
+        For unusable scores, names or numbers, and for files that are not of one policy.
     OutOfReachError
         For a budget that no policy on these scores can spend; the largest is named.
 
+    References
+    ----------
+    InfAlign, arXiv 2412.19792; the intervals are derived in docs/mathematics/scores.md.
+
     Examples
     --------
-    >>> import pandas as pd
-    >>> table = pd.DataFrame({"prompt": ["a"] * 4 + ["b"] * 4, "reward": [0, 1, 1, 3, 2, 2, 5, 7]})
-    >>> row = predict(table, procedure="bon:4", transform="exp:10", kl=0.3).rows[0]
-    >>> row.prompts, round(row.kl, 12)
-    (2, 0.3)
+    >>> rewards = {"a": [0, 1, 1, 3], "b": [2, 2, 5, 7]}
+    >>> row = predict(rewards, procedure="bon:4", transform="exp:10", kl=0.3).rows[0]
+    >>> row.prompts, row.law, round(row.kl, 12)
+    (2, 'discrete', 0.3)
     """
-    beta, kl = budget(beta, kl)
-    procedures = [as_procedure(p) for p in _several(procedure, (Procedure, str), "procedure")]
-    transforms = [
-        t.strip() if isinstance(t, str) and t.strip().startswith(OPTIMAL) else as_transform(t)
-        for t in _several(transform, (Transform, str), "transform")
-    ]
-    table = read_scores(scores, prompt=prompt, reward=reward, policy=policy, base=base)
-    laws = PromptLaws.of(table)
-    rows = []
+    strength, nats = budget(beta, kl)
+    procedures = _listed(procedure)
+    choices = _choices(transform)
+    against = None if against_procedure is None else as_procedure(against_procedure)
+    wished = BaseLaw.of(law)
+    table = read_scores(
+        scores, prompt=prompt, reward=reward, policy=policy, base=base, truth=truth, wide=wide,
+        memory=memory,
+    )  # fmt: skip
+    notes = list(one_policy(table.by_file)) + [found.text for found in table.findings]
+    ties = _tie_fraction(table)
+    chosen = wished.chosen(ties)
+    pairs = None
+    if truth is not None and table.truth is not None:
+        pairs = TruthPairs.of(table.rewards, table.truth)
+    bases = PromptBases.of(table.rewards)
+    rows: list[PredictedRow] = []
     for ours in procedures:
-        optima = PromptOptima(laws, ours)
-        best = None if beta is not None else optima.win_rates_at_kl(kl)
-        for chosen in transforms:
-            if chosen == OPTIMAL:
-                rows.append(_optimal_row(optima, beta, kl, best))
-            elif isinstance(chosen, str):
-                trained = PromptOptima(laws, as_procedure(chosen.removeprefix(OPTIMAL + "@")))
-                rows.append(_trained_row(chosen, optima, _trained(trained, beta, kl), best))
-            else:
-                family = tilted(chosen, laws)
-                tilt = solve(family, kl) if beta is None else family.at(1.0 / beta, None)
-                rows.append(_trained_row(chosen.name, optima, tilt, best))
+        contest = Contest(table.rewards, bases, ours, against)
+        if chosen is BaseLaw.CONTINUOUS:
+            found = [
+                continuous_row(c, ours, against, bases.prompts, beta=strength,
+                               kl=None if strength is not None else nats)
+                for c in choices
+            ]  # fmt: skip
+        else:
+            best = None if strength is not None else contest.optima.win_rates_at_kl(nats)
+            found = [discrete_row(c, contest, strength, nats, best) for c in choices]
+        if pairs is not None:
+            true = TruthRows(pairs, contest)
+            completed = [true.completed(row, c) for row, c in zip(found, choices, strict=True)]
+            found = [row for row, _ in completed]
+            notes += [note for _, told in completed for note in told]
+        rows += found
+    if chosen is BaseLaw.CONTINUOUS:
+        notes.append(_WHOLE_LAW)
+    else:
+        notes += _few_samples(procedures, int(table.rewards.sizes.min()))
     return Prediction(
-        tuple(rows), int(table.rewards.size), _tie_fraction(laws, table.offsets),
-        _few_samples(procedures, np.diff(table.offsets)),
+        tuple(rows), int(table.rewards.values.size), ties, tuple(dict.fromkeys(notes)),
+        pairs is not None,
     )  # fmt: skip
 
 
-def _few_samples(procedures: list[Procedure], samples: IntArray) -> tuple[str, ...]:
+def _listed(procedure: Procedure | str | Sequence[Procedure | str]) -> list[Procedure]:
+    if not isinstance(procedure, (Procedure, str)) and not isinstance(procedure, Iterable):
+        raise InputError(f"procedure = {procedure!r} is not one; give one or a list of them.")
+    return several(procedure)
+
+
+def _choices(transform: Transform | str | Sequence[Transform | str]) -> list[Choice]:
+    if not isinstance(transform, (Transform, str)) and not isinstance(transform, Iterable):
+        raise InputError(f"transform = {transform!r} is not one; give one or a list of them.")
+    found = as_choices(transform)
+    if not found:
+        raise InputError("no transform given; name at least one.")
+    return found
+
+
+def _few_samples(procedures: list[Procedure], fewest: int) -> list[str]:
     """A note for each procedure that draws more samples than an empirical law can stand for."""
-    fewest = int(samples.min())
-    return tuple(
+    return [
         f"{ours.name} with {fewest} samples of some prompt: an empirical law has no tail beyond "
-        "its own samples, so these win rates lean towards 0.5, which the interval does not cover; "
-        f"take at least {8 * power_sides(ours)[1]} samples a prompt"
+        "its own samples, so win_rate leans towards 0.5; corrected and the interval make up for "
+        "most of that, less so for steep transforms: take at least "
+        f"{_ENOUGH * power_sides(ours)[1]} samples a prompt"
         for ours in procedures
-        if 8 * power_sides(ours)[1] > fewest and power_sides(ours)[1] > 1
-    )
+        if _ENOUGH * power_sides(ours)[1] > fewest and power_sides(ours)[1] > 1
+    ]
 
 
-def _several(given: Any, kinds: tuple[type, ...], name: str) -> list[Any]:
-    if isinstance(given, kinds):
-        return [given]
-    if not isinstance(given, Iterable):
-        raise InputError(f"{name} = {given!r} is not one; give a {name} or a list of them.")
-    items = list(given)
-    if not items:
-        raise InputError(f"no {name} given; name at least one.")
-    return items
-
-
-def _trained(trained: PromptOptima, beta: float | None, kl: float) -> PromptTilt:
-    """The prompts' optima for another procedure, as the policies of a training run."""
-    spent = trained.win_rates_at_kl(kl)[0] if beta is None else beta
-    k = 1.0 / spent if np.isfinite(spent) else 0.0
-    ratio = trained.at(k) if k > 0.0 else np.zeros(trained.laws.mass.size)
-    return PromptTilt(trained.laws, k, ratio)
-
-
-def _trained_row(
-    name: str, optima: PromptOptima, tilt: PromptTilt, best: tuple[float, float] | None
-) -> PredictedRow:
-    won = optima.laws.win_rates(tilt.log_ratio, optima.procedure)
-    mean = float(np.mean(won))
-    top = (best or optima.win_rates_at_kl(tilt.kl, saturated=True))[1]
-    beta = 1.0 / tilt.k if tilt.k > 0.0 else float("inf")
-    return PredictedRow(
-        name, optima.procedure.name, beta, tilt.kl, mean, interval(won), top,
-        top - mean, optima.laws.prompts,
-    )  # fmt: skip
-
-
-def _optimal_row(
-    optima: PromptOptima, beta: float | None, kl: float, best: tuple[float, float] | None
-) -> PredictedRow:
-    laws = optima.laws
-    spent = beta if best is None else best[0]
-    ratio = optima.at(1.0 / spent) if spent and np.isfinite(spent) else np.zeros(laws.mass.size)
-    won = laws.win_rates(ratio, optima.procedure)
-    if best is None:
-        kl = float(np.mean(laws.kls(ratio)))
-    top = float(np.mean(won)) if best is None else best[1]
-    return PredictedRow(
-        OPTIMAL, optima.procedure.name, spent or 0.0, kl, top, interval(won), top, 0.0,
-        laws.prompts,
-    )  # fmt: skip
-
-
-def interval(values: Array, level: float = 0.95) -> tuple[float, float] | None:
-    """Student interval for the mean of independent prompts, cut to [0, 1]."""
-    from scipy import stats
-
-    if values.size < 2:
-        return None
-    error = float(np.std(values, ddof=1) / np.sqrt(values.size))
-    reach = float(stats.t.ppf(0.5 + level / 2, values.size - 1)) * error
-    mean = float(np.mean(values))
-    return max(mean - reach, 0.0), min(mean + reach, 1.0)
-
-
-def _tie_fraction(laws: PromptLaws, offsets: IntArray) -> float:
+def _tie_fraction(table: PromptScores) -> float:
     """Chance that two different samples of a prompt have equal scores; 0 for single samples."""
-    samples = np.diff(offsets).astype(np.float64)
-    same = laws.sums((laws.mass * laws.spread_out(samples)) ** 2) - samples
-    pairs = samples * (samples - 1.0)
-    fractions = np.where(pairs > 0, same / np.maximum(pairs, 1.0), 0.0)
-    return float(np.mean(fractions))
+    return float(np.mean(np.nan_to_num(tie_fractions(table.rewards))))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infalign_theory.empirical.scores.reading import mixed_words
 from infalign_theory.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,6 +99,14 @@ class Findings:
                 ),
             )
         ]
+
+
+def mixed_words(reward: str, words: int, rows: int) -> str:
+    """What is wrong with a column that holds truth values among other things."""
+    return (
+        f"column {reward!r}: {words} of {rows} rewards are truth values, the others are not; "
+        "give numbers throughout, or true and false throughout."
+    )
 
 
 def audit(connection: duckdb.DuckDBPyConnection, columns: Mapping[str, str]) -> Findings:

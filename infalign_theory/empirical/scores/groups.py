@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import vector
 from infalign_theory.errors import InputError
@@ -50,7 +50,7 @@ class Groups:
         object.__setattr__(self, "offsets", offsets)
 
     @classmethod
-    def stack(cls, prompts: Iterable[Any], *, sort: bool = True) -> Groups:
+    def stack(cls, prompts: Iterable[ArrayLike], *, sort: bool = True) -> Groups:
         """From one sequence of numbers a prompt, sorted within each unless told otherwise."""
         parts = [np.asarray(p, dtype=np.float64).ravel() for p in prompts]
         if not parts:
@@ -80,11 +80,25 @@ class Groups:
         falls = falls[~np.isin(falls, self.offsets)]
         return int(self.owner[falls[0]]) if falls.size else None
 
+    def sums(self, values: Array) -> Array:
+        """Sum of a number a sample over each prompt; 0 for a prompt without samples."""
+        return np.asarray(np.bincount(self.owner, weights=values, minlength=self.prompts))
+
+    def spread(self, values: Array) -> Array:
+        """A number a prompt, repeated for its samples."""
+        return np.repeat(values, self.sizes)
+
+    def reordered(self, prompts: IntArray) -> tuple[Groups, IntArray]:
+        """Some prompts in another order, and where their samples stood."""
+        sizes = self.sizes[prompts]
+        offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
+        at = np.repeat(self.offsets[:-1][prompts] - offsets[:-1], sizes) + np.arange(offsets[-1])
+        return Groups(self.values[at], offsets), at
+
     def means(self, values: Array) -> Array:
         """Mean of a number a sample over each prompt; NaN for a prompt without samples."""
-        totals = np.bincount(self.owner, weights=values, minlength=self.prompts)
         with np.errstate(invalid="ignore"):
-            return np.asarray(totals / self.sizes)
+            return np.asarray(self.sums(values) / self.sizes)
 
 
 def check_sorted(name: str, *all_groups: Groups) -> None:

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 
 from infalign_theory.checks import real
 from infalign_theory.empirical.scores.groups import Groups, check_sorted
-from infalign_theory.empirical.statistics.prompt_laws import PromptLaws
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.errors import InputError
 from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.kernels.segments import merge_ties
@@ -95,9 +95,9 @@ def plugin_kl(scores: Groups, procedure: Procedure | str) -> Array:
     check_sorted("scores", scores)
     held = scores.sizes > 0
     filled = np.append(scores.offsets[:-1][held], scores.values.size)
-    laws = PromptLaws(*merge_ties(scores.values, filled))
+    bases = PromptBases(Groups(*merge_ties(scores.values, filled)))
     with np.errstate(divide="ignore"):
-        log_ratio = np.log(laws.increments(as_procedure(procedure)) / laws.mass)
+        log_ratio = np.log(bases.increments(as_procedure(procedure)) / bases.mass)
     out = np.full(scores.prompts, np.nan)
-    out[held] = laws.sums(entropy_terms(log_ratio, np.log(laws.mass)))
+    out[held] = bases.sums(entropy_terms(log_ratio, np.log(bases.mass)))
     return out

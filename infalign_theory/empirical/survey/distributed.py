@@ -10,11 +10,11 @@ import logging
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from infalign_theory import __version__
-from infalign_theory.empirical.scores.sources import Part, Source, database
+from infalign_theory.empirical.scores.database import database
+from infalign_theory.empirical.scores.sources import Source
 from infalign_theory.empirical.survey.shares import Question, Share, answer, together
 from infalign_theory.empirical.survey.surveys import SHARE_ROWS, named
 from infalign_theory.errors import InputError
@@ -36,15 +36,13 @@ def survey_on_dask(
         raise InputError(
             "a table in memory cannot be shared out over Dask; give files that all workers see."
         )
-    source = replace(
-        source, parts=tuple(Part(part.label, part.given.resolve()) for part in source.parts)
-    )
+    source = source.resolved()
     step("connecting")
     with _client(dask) as client:
         from dask.distributed import as_completed
 
         versions = _versions()
-        seen = client.gather(client.map(_inspect, source.parts, columns=source.columns,
+        seen = client.gather(client.map(_inspect, [source.only(part) for part in source.parts],
                                         memory=memory, versions=versions, retries=_RETRIES,
                                         pure=False))  # fmt: skip
         names = sorted({name for _, found in seen for name in found})
@@ -61,12 +59,9 @@ def survey_on_dask(
         return question, together(client.gather(futures))
 
 
-def _inspect(
-    part: Part, columns: Any, memory: str, versions: dict[str, str]
-) -> tuple[int, list[str]]:
+def _inspect(source: Source, memory: str, versions: dict[str, str]) -> tuple[int, list[str]]:
     """Rows of one file, and the policies it names."""
     _refuse_other(versions)
-    source = Source((part,), columns)
     with database(memory) as connection:
         source.load(connection, roles=("prompt", "policy"))
         rows = connection.execute("SELECT count(*) FROM source").fetchall()[0][0]

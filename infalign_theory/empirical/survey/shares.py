@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infalign_theory.empirical.scores.findings import Findings, audit
+from infalign_theory.empirical.scores.database import database
+from infalign_theory.empirical.scores.findings import Findings
 from infalign_theory.empirical.scores.groups import Groups
-from infalign_theory.empirical.scores.sources import Source, database
+from infalign_theory.empirical.scores.sides import Side, sides_of
+from infalign_theory.empirical.scores.sources import Source
 from infalign_theory.empirical.statistics import estimators
 from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.empirical.statistics.kl import sequence_kl
@@ -140,16 +141,9 @@ def measure(
     connection: duckdb.DuckDBPyConnection, question: Question, share: int = 0, shares: int = 1
 ) -> Share:
     """Measure one share of the prompts of the loaded table."""
-    _choose(connection, question.policies, share, shares)
-    findings = audit(connection, question.source.columns)
-    names = _number_prompts(connection)
-    columns = question.source.columns
-    values, ends = _sorted_rows(connection, columns, len(names), len(question.policies))
-    sides = [
-        _Side.of({role: column[first:last] for role, column in values.items()}, len(names))
-        for first, last in pairwise(ends)
-    ]
-    base, aligned = sides[0], sides[1:]
+    sides = sides_of(connection, question.source.columns, question.policies, share, shares)
+    findings, names = sides.findings, sides.prompts
+    base, aligned = sides.policies[0], sides.policies[1:]
     for pid, side in enumerate(aligned, 1):
         ours, theirs = side.scores.sizes > 0, base.scores.sizes > 0
         for kind, alone in (("only_base", theirs & ~ours), ("only_policy", ours & ~theirs)):
@@ -171,83 +165,25 @@ def _outermost(rates: Array) -> list[tuple[int, float]]:
     return [(int(i), float(rates[i])) for i in order]
 
 
-def _choose(
-    connection: duckdb.DuckDBPyConnection, policies: Sequence[str], share: int, shares: int
-) -> None:
-    """Rows of the share in a table ``chosen``, policies as numbers, unknown ones NULL."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE policies (pid TINYINT, policy VARCHAR)")
-    connection.executemany("INSERT INTO policies VALUES (?, ?)", list(enumerate(policies)))
-    condition = f"WHERE ((key >> 32) * {shares}) >> 32 = {share}" if shares > 1 else ""
-    connection.execute(
-        "CREATE OR REPLACE TEMP VIEW chosen AS SELECT source.*, pid FROM source "
-        f"LEFT JOIN policies USING (policy) {condition}"
-    )
-
-
-def _number_prompts(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Prompts of usable rows in the order of their hashes, numbered in a table ``prompts``."""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE prompts AS SELECT prompt, "
-        "CAST(row_number() OVER (ORDER BY key, prompt) - 1 AS INTEGER) AS id "
-        "FROM (SELECT DISTINCT key, prompt FROM usable)"
-    )
-    rows = connection.execute("SELECT prompt FROM prompts ORDER BY id").fetchall()
-    return [row[0] for row in rows]
-
-
-def _sorted_rows(
-    connection: duckdb.DuckDBPyConnection, columns: Any, prompts: int, policies: int
-) -> tuple[dict[str, Array], IntArray]:
-    """Usable rows sorted by policy, prompt and values, and where each policy ends."""
-    roles = ["reward", *(role for role in ("truth", "log_ratio") if role in columns)]
-    values = ", ".join(f"coalesce({role}, 'nan'::DOUBLE) AS {role}" for role in roles)
-    # rows of equal scores in one order, whoever sorts: sums over them are then the same
-    found = connection.execute(
-        f"SELECT CAST(pid AS BIGINT) * {prompts} + id AS place, {values} "
-        f"FROM usable JOIN prompts USING (prompt) ORDER BY place, {', '.join(roles)}"
-    ).fetchnumpy()
-    place = np.asarray(found["place"])
-    out = {role: np.ascontiguousarray(found[role], dtype=np.float64) for role in roles}
-    ends = np.searchsorted(place, np.arange(policies + 1) * prompts)
-    out["place"] = place % max(prompts, 1)
-    return out, ends
-
-
-@dataclass(frozen=True)
-class _Side:
-    """Samples of one policy, prompt after prompt, sorted by score."""
-
-    scores: Groups
-    truth: Array | None
-    log_ratio: Array | None
-
-    @classmethod
-    def of(cls, columns: dict[str, Array], prompts: int) -> _Side:
-        offsets = np.searchsorted(columns["place"], np.arange(prompts + 1))
-        scores = Groups(columns["reward"], offsets)
-        return cls(scores, columns.get("truth"), columns.get("log_ratio"))
-
-    def picks(self, procedures: Sequence[str]) -> Picks:
-        nothing = np.full((len(procedures), self.scores.prompts), np.nan)
-        reward = _rows(
-            estimators.picked_truth(self.scores, self.scores.values, p) for p in procedures
-        )
-        if self.truth is None:
-            return Picks(reward, nothing, nothing)
-        truth = _rows(estimators.picked_truth(self.scores, self.truth, p) for p in procedures)
-        owner, missing = self.scores.owner, np.isnan(self.truth)
-        filled = np.where(missing, 0.0, self.truth)
-        by_truth = Groups(filled[np.lexsort((filled, owner))], self.scores.offsets)
-        oracle = _rows(estimators.picked_truth(by_truth, by_truth.values, p) for p in procedures)
-        oracle[:, np.unique(owner[missing])] = np.nan
-        return Picks(reward, truth, oracle)
+def _picks(side: Side, procedures: Sequence[str]) -> Picks:
+    nothing = np.full((len(procedures), side.scores.prompts), np.nan)
+    reward = _rows(estimators.picked_truth(side.scores, side.scores.values, p) for p in procedures)
+    if side.truth is None:
+        return Picks(reward, nothing, nothing)
+    truth = _rows(estimators.picked_truth(side.scores, side.truth, p) for p in procedures)
+    owner, missing = side.scores.owner, np.isnan(side.truth)
+    filled = np.where(missing, 0.0, side.truth)
+    by_truth = Groups(filled[np.lexsort((filled, owner))], side.scores.offsets)
+    oracle = _rows(estimators.picked_truth(by_truth, by_truth.values, p) for p in procedures)
+    oracle[:, np.unique(owner[missing])] = np.nan
+    return Picks(reward, truth, oracle)
 
 
 def _rows(arrays: Any) -> Array:
     return np.stack(list(arrays))
 
 
-def _base_numbers(base: _Side, procedures: Sequence[str]) -> BaseNumbers:
+def _base_numbers(base: Side, procedures: Sequence[str]) -> BaseNumbers:
     scores = base.scores
     held = scores.sizes > 0
     each = np.zeros(scores.prompts, dtype=np.int32)
@@ -258,11 +194,11 @@ def _base_numbers(base: _Side, procedures: Sequence[str]) -> BaseNumbers:
         each[held] = np.diff(ends)
         atoms = np.rint(mass * np.repeat(scores.sizes, each)).astype(np.int32)
     return BaseNumbers(
-        scores.sizes, estimators.tie_fractions(scores), base.picks(procedures), atoms, each
+        scores.sizes, estimators.tie_fractions(scores), _picks(base, procedures), atoms, each
     )
 
 
-def _policy_numbers(side: _Side, base: _Side, procedures: Sequence[str]) -> PolicyNumbers:
+def _policy_numbers(side: Side, base: Side, procedures: Sequence[str]) -> PolicyNumbers:
     scores, nothing = side.scores, np.full(side.scores.prompts, np.nan)
     ranks = calibrate(scores, base.scores)
     win_rates = _rows(estimators.win_rates(scores, base.scores, p) for p in procedures)
@@ -279,7 +215,7 @@ def _policy_numbers(side: _Side, base: _Side, procedures: Sequence[str]) -> Poli
         ratios = Groups(side.log_ratio[known], left)
         k1, k3 = sequence_kl(ratios, "k1"), sequence_kl(ratios, "k3")
     return PolicyNumbers(
-        scores.sizes, win_rates, truths, side.picks(procedures),
+        scores.sizes, win_rates, truths, _picks(side, procedures),
         estimators.cross_tie_fractions(scores, base.scores), k1, k3,
         ranks.below.astype(np.int32), ranks.equal.astype(np.int32),
     )  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from infalign_theory.empirical.scores.sources import Source, database, some
+from infalign_theory.empirical.scores.database import database, first_names
+from infalign_theory.empirical.scores.reading import DEFAULT_BASE
+from infalign_theory.empirical.scores.sources import Source
 from infalign_theory.empirical.survey.shares import Question, Share, measure, together
 from infalign_theory.errors import InputError
 
 SHARE_ROWS = 1 << 23
-DEFAULT_BASE = "base"
 
 
 def survey(
@@ -55,11 +56,11 @@ def named(source: Source, base: str | None, policies: list[str]) -> tuple[str, .
     chosen = DEFAULT_BASE if base is None and DEFAULT_BASE in policies else base
     if chosen is None:
         raise InputError(
-            f"which policy is the base? {where} {some(policies)}; name one of them with "
+            f"which policy is the base? {where} {first_names(policies)}; name one of them with "
             "base= (--base)."
         )
     if chosen not in policies:
-        raise InputError(f"there is no policy {chosen!r}: {where} {some(policies)}.")
+        raise InputError(f"there is no policy {chosen!r}: {where} {first_names(policies)}.")
     others = [name for name in policies if name != chosen]
     if not others:
         raise InputError(

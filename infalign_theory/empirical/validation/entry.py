@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from infalign_theory.empirical.fitting.theories import CONTINUOUS, DISCRETE, Ask
-from infalign_theory.empirical.scores.sources import Source, check_memory
+from infalign_theory.empirical.scores.database import check_memory
+from infalign_theory.empirical.scores.sources import ScoresLike, Source
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
 from infalign_theory.empirical.survey.surveys import survey
 from infalign_theory.empirical.validation.judging import View
@@ -27,7 +28,7 @@ _FEWEST_RESAMPLES = 100
 
 
 def validate(
-    scores: Any,
+    scores: ScoresLike,
     *,
     procedure: Procedure | str | Sequence[Procedure | str] = STANDARD,
     transform: Transform | str | None = None,

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 
+from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.kl import kl_floor
-from infalign_theory.empirical.statistics.prompt_laws import PromptLaws, PromptOptima
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.procedures import BestOfN, Procedure, WorstOfN, power_sides
@@ -93,8 +94,8 @@ class DiscreteStanding:
         if at not in self._known:
             optima, weight = self._optima
             ratio = optima.at(float(np.exp(_LOG_K[at])))
-            won = float(weight @ optima.laws.win_rates(ratio, self.procedure))
-            self._known[at] = won, float(weight @ optima.laws.kls(ratio))
+            won = float(weight @ optima.bases.win_rates(ratio, self.procedure))
+            self._known[at] = won, float(weight @ optima.bases.kls(ratio))
         return self._known[at]
 
     @cached_property
@@ -103,7 +104,7 @@ class DiscreteStanding:
         atoms = self.atoms[-1] - self.atoms[::-1]
         return DiscreteStanding(self.counts[::-1], atoms, turned(self.procedure))
 
-    def _laws_and_weights(self) -> tuple[PromptLaws, Array]:
+    def _laws_and_weights(self) -> tuple[PromptBases, Array]:
         """Each prompt's law, and with one sample less, with weights that sum to 1."""
         each = np.diff(self.atoms)
         cost = float(np.mean(each * (each + 1.0)))
@@ -126,7 +127,7 @@ class DiscreteStanding:
                 masses.append(less / (total - 1.0))
                 weights.append(-(total - 1.0) * held[j] / total)
                 sizes.append(less.size)
-        laws = PromptLaws(np.concatenate(masses), np.cumsum([0, *sizes]).astype(np.intp))
+        laws = PromptBases(Groups(np.concatenate(masses), np.cumsum([0, *sizes])))
         return laws, np.array(weights) / chosen.size
 
     def optimal_kl(self, win_rate: float) -> float | None:

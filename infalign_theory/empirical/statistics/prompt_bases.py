@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from infalign_theory.checks import plain_number
-from infalign_theory.empirical.scores.reading import PromptScores
+from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.errors import InputError, OutOfReachError
 from infalign_theory.kernels import segments, shooting
 from infalign_theory.kernels.panels import entropy_terms
@@ -21,21 +21,33 @@ from infalign_theory.typing import Array, IntArray
 
 
 @dataclass(frozen=True)
-class PromptLaws:
-    """Atoms of every prompt laid end to end; group i is ``offsets[i]:offsets[i + 1]``."""
+class PromptBases:
+    """The discrete base of every prompt: masses of its atoms, from the lowest reward up.
 
-    mass: Array
-    offsets: IntArray
+    ``atoms`` holds the masses, which sum to 1 within each prompt; no prompt is empty.
+    """
+
+    atoms: Groups
 
     @classmethod
-    def of(cls, scores: PromptScores) -> PromptLaws:
-        """Each prompt's empirical law: equal rewards merged, every sample the same weight."""
-        return cls(*segments.merge_ties(scores.rewards, scores.offsets))
+    def of(cls, rewards: Groups) -> PromptBases:
+        """From sorted samples: equal rewards merged, every sample the same weight."""
+        return cls(Groups(*segments.merge_ties(rewards.values, rewards.offsets)))
+
+    @property
+    def mass(self) -> Array:
+        """Mass of each atom."""
+        return self.atoms.values
+
+    @property
+    def offsets(self) -> IntArray:
+        """Where each prompt's atoms begin, and where the last ones end."""
+        return self.atoms.offsets
 
     @property
     def prompts(self) -> int:
         """Number of prompts."""
-        return self.offsets.size - 1
+        return self.atoms.prompts
 
     @cached_property
     def edges(self) -> tuple[Array, Array]:
@@ -61,7 +73,7 @@ class PromptLaws:
 
     def spread_out(self, values: Array) -> Array:
         """A value a prompt, repeated for its atoms."""
-        return np.repeat(values, np.diff(self.offsets))
+        return self.atoms.spread(values)
 
     def increments(self, procedure: Procedure) -> Array:
         """Mass that a procedure gives each atom under the base."""
@@ -69,12 +81,22 @@ class PromptLaws:
         at = self._upper_edge
         return np.where(below[at] <= 0.5, below[at] - below[at - 1], above[at - 1] - above[at])
 
-    def win_rates(self, log_ratio: Array, procedure: Procedure) -> Array:
-        """Win rate of each prompt's policy against its base, both under the procedure."""
+    def picked(self, log_ratio: Array, procedure: Procedure) -> Array:
+        """Mass that a procedure gives each atom under the prompts' policies."""
+        edges = segments.running_masses(self.mass * np.exp(log_ratio), self.offsets)
+        below, above = procedure.cdf(*edges)
+        at = self._upper_edge
+        return np.where(below[at] <= 0.5, below[at] - below[at - 1], above[at - 1] - above[at])
+
+    def win_rates(
+        self, log_ratio: Array, procedure: Procedure, against: Procedure | None = None
+    ) -> Array:
+        """Win rate of each prompt's policy against its base, both after inference."""
         edges = segments.running_masses(self.mass * np.exp(log_ratio), self.offsets)
         _, lost = procedure.cdf(*edges)
         at = self._upper_edge
-        return self.sums(self.increments(procedure) * (lost[at] + lost[at - 1]) / 2)
+        theirs = self.increments(procedure if against is None else against)
+        return self.sums(theirs * (lost[at] + lost[at - 1]) / 2)
 
     def kls(self, log_ratio: Array) -> Array:
         """KL of each prompt's policy, in nats."""
@@ -92,46 +114,46 @@ class PromptLaws:
 class PromptTilt:
     """Every prompt tilted by one transform at one k = 1/beta; KL is the mean over prompts."""
 
-    laws: PromptLaws
+    bases: PromptBases
     k: float
     log_ratio: Array
 
     @cached_property
     def kl(self) -> float:
         """Mean KL over prompts, in nats."""
-        return float(np.mean(self.laws.kls(self.log_ratio)))
+        return float(np.mean(self.bases.kls(self.log_ratio)))
 
     @cached_property
     def growth(self) -> float:
         """dKL / dlog k: mean over prompts of the variance of the exponent."""
-        mass = self.laws.mass * np.exp(self.log_ratio)
+        mass = self.bases.mass * np.exp(self.log_ratio)
         held = np.where(mass > 0.0, self.log_ratio, 0.0)
-        centred = held - self.laws.spread_out(self.laws.sums(mass * held))
-        return float(np.mean(self.laws.sums(mass * centred**2)))
+        centred = held - self.bases.spread_out(self.bases.sums(mass * held))
+        return float(np.mean(self.bases.sums(mass * centred**2)))
 
 
-def tilted(transform: Transform, laws: PromptLaws) -> Family[PromptTilt]:
+def tilted(transform: Transform, bases: PromptBases) -> Family[PromptTilt]:
     """All tilts of the prompts' laws by one transform, for one k shared by all prompts."""
     with np.errstate(all="ignore"):
         # increasing but for formulas: the largest value is that of the top score, or is looked for
-        tops = laws.points[np.repeat(laws.offsets[1:] - 1, np.diff(laws.offsets))]
-        values = transform.changes(laws.points, tops)
-        rise = laws.spread_out(np.maximum.reduceat(values, laws.offsets[:-1]))
+        tops = bases.points[np.repeat(bases.offsets[1:] - 1, np.diff(bases.offsets))]
+        values = transform.changes(bases.points, tops)
+        rise = bases.spread_out(np.maximum.reduceat(values, bases.offsets[:-1]))
         drop = np.where(rise > 0.0, values - rise, values)
     if not np.isfinite(rise).all():
         raise InputError(
             f"transform {transform.name} is not finite at some prompt's top score; give one that "
             "is finite inside (0, 1)."
         )
-    at_peak = laws.sums(np.where(drop == 0.0, laws.mass, 0.0))
+    at_peak = bases.sums(np.where(drop == 0.0, bases.mass, 0.0))
     finite = np.where(np.isfinite(drop), drop, 0.0)
     scale = float(np.max(-finite)) or 1.0
-    centred = finite - laws.spread_out(laws.sums(laws.mass * finite))
-    variance = float(np.mean(laws.sums(laws.mass * (centred / scale) ** 2)))
+    centred = finite - bases.spread_out(bases.sums(bases.mass * finite))
+    variance = float(np.mean(bases.sums(bases.mass * (centred / scale) ** 2)))
 
     def at(k: float, nearby: PromptTilt | None) -> PromptTilt:
         exponent = k * drop if k > 0.0 else np.where(drop == -np.inf, -np.inf, 0.0)
-        return PromptTilt(laws, k, laws.normalised(exponent))
+        return PromptTilt(bases, k, bases.normalised(exponent))
 
     limit = abs(float(np.mean(np.log(at_peak))))
     return Family(transform.name, at, scale * float(np.sqrt(variance)), 0.0, limit)
@@ -141,16 +163,22 @@ def tilted(transform: Transform, laws: PromptLaws) -> Family[PromptTilt]:
 class PromptOptima:
     """Every prompt at its own coupled optimum, for one beta shared by all prompts."""
 
-    laws: PromptLaws
+    bases: PromptBases
     procedure: Procedure
+    against: Procedure | None = None
+
+    @property
+    def versus(self) -> Procedure:
+        """The base's procedure: the policies' own unless another is named."""
+        return self.procedure if self.against is None else self.against
 
     @cached_property
     def _problem(self) -> tuple[Array, Array, Array, IntArray]:
         """Masses, b and half sums of neighbouring b from the top atom down, and offsets."""
-        laws = self.laws
-        p, b = laws.mass[::-1], laws.increments(self.procedure)[::-1]
+        bases = self.bases
+        p, b = bases.mass[::-1], bases.increments(self.versus)[::-1]
         half_b = np.append((b[:-1] + b[1:]) / 2, 0.0)
-        offsets = laws.offsets[-1] - laws.offsets[::-1]
+        offsets = bases.offsets[-1] - bases.offsets[::-1]
         return p.copy(), b.copy(), half_b, offsets.astype(np.intp)
 
     def at(self, k: float) -> Array:
@@ -160,14 +188,14 @@ class PromptOptima:
             k, p, b, half_b, offsets, self.procedure.slope_terms,
             self.procedure.value_terms, self.procedure.curvature > 0,
         )  # fmt: skip
-        return self.laws.normalised(downward[::-1])
+        return self.bases.normalised(downward[::-1])
 
     def _all_on_top(self) -> float:
         """Mean win rate with all mass on every prompt's top score: the largest there is."""
-        offsets = self.laws.offsets
-        ratio = np.full(self.laws.mass.size, -np.inf)
-        ratio[offsets[1:] - 1] = -np.log(self.laws.mass[offsets[1:] - 1])
-        return float(np.mean(self.laws.win_rates(ratio, self.procedure)))
+        offsets = self.bases.offsets
+        ratio = np.full(self.bases.mass.size, -np.inf)
+        ratio[offsets[1:] - 1] = -np.log(self.bases.mass[offsets[1:] - 1])
+        return float(np.mean(self.bases.win_rates(ratio, self.procedure, self.against)))
 
     def win_rates_at_kl(self, kl: float, saturated: bool = False) -> tuple[float, float]:
         """(beta, W): the largest mean win rate that any policies reach at a mean KL.
@@ -178,8 +206,9 @@ class PromptOptima:
         ``saturated`` is given that policy.
         """
         if kl == 0.0:
-            return np.inf, 0.5
-        top = self.laws.mass[self.laws.offsets[1:] - 1]
+            flat = np.zeros(self.bases.mass.size)
+            return np.inf, float(np.mean(self.bases.win_rates(flat, self.procedure, self.against)))
+        top = self.bases.mass[self.bases.offsets[1:] - 1]
         limit = abs(float(np.mean(np.log(top))))
         if kl >= limit * (1.0 - 1e-12):
             if saturated:
@@ -191,7 +220,7 @@ class PromptOptima:
             )
 
         def excess(log_k: float) -> float:
-            spent = float(np.mean(self.laws.kls(self.at(float(np.exp(log_k))))))
+            spent = float(np.mean(self.bases.kls(self.at(float(np.exp(log_k))))))
             return float(np.log(max(spent, 1e-300) / kl))
 
         low, high = 0.0, 0.0
@@ -210,6 +239,6 @@ class PromptOptima:
         log_k = float(brentq(excess, low, high, xtol=1e-13, rtol=1e-14))
         ratio = self.at(float(np.exp(log_k)))
         beta = float(np.exp(-log_k))
-        won = float(np.mean(self.laws.win_rates(ratio, self.procedure)))
+        won = float(np.mean(self.bases.win_rates(ratio, self.procedure, self.against)))
         # either side of a jump gives the same value
-        return beta, won + beta * (kl - float(np.mean(self.laws.kls(ratio))))
+        return beta, won + beta * (kl - float(np.mean(self.bases.kls(ratio))))

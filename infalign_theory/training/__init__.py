@@ -1,0 +1,39 @@
+"""From theory to a training run: calibrated rewards, what they cost, and trainers' settings."""
+
+from __future__ import annotations
+
+from infalign_theory.training.adapters import openrlhf_reward_func, verl_compute_score
+from infalign_theory.training.bernstein import (
+    Bernstein,
+    best_rewards,
+    exponential_rewards,
+    fresh_transform,
+    power_rewards,
+)
+from infalign_theory.training.calibrator import Calibrator
+from infalign_theory.training.cost import CalibrationCost, calibration_cost, cost_table
+from infalign_theory.training.monitor import Progress, callback, progress
+from infalign_theory.training.penalties import GroupScaling
+from infalign_theory.training.reward_functions import RewardFunction
+from infalign_theory.training.trainers import Settings, settings
+
+__all__ = [
+    "Bernstein",
+    "CalibrationCost",
+    "Calibrator",
+    "GroupScaling",
+    "Progress",
+    "RewardFunction",
+    "Settings",
+    "best_rewards",
+    "calibration_cost",
+    "callback",
+    "cost_table",
+    "exponential_rewards",
+    "fresh_transform",
+    "openrlhf_reward_func",
+    "power_rewards",
+    "progress",
+    "settings",
+    "verl_compute_score",
+]

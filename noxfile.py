@@ -1,0 +1,72 @@
+"""The gates of this project, one verb each; ``nox -l`` lists them."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "imports", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+
+def install(session: nox.Session, *what: str) -> None:
+    """Install into the session's own environment; with --no-venv the present one is used."""
+    if session.virtualenv.is_sandboxed:
+        session.install(*what)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff, rules and format."""
+    install(session, "-e", ".[lint]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict."""
+    install(session, "-e", ".[test,lint]")
+    session.run("mypy")
+
+
+@nox.session
+def imports(session: nox.Session) -> None:
+    """The direction of travel between the rooms."""
+    install(session, "-e", ".[test]")
+    session.run("lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The default tests."""
+    install(session, "-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def tests_marked(session: nox.Session) -> None:
+    """What the default run leaves out: slow, dask, notebook, browser, simulation, train."""
+    install(session, "-e", ".[test,lint,notebook]")
+    marked = "slow or dask or notebook or browser or simulation or train"
+    session.run("python", "-m", "pytest", "tests", "-m", marked, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The manual, warnings as errors."""
+    install(session, "-e", ".[docs]")
+    strict = ["-W", "--keep-going", "-q"]
+    session.run("sphinx-build", *strict, "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Every theory figure again; fails where a committed file changes."""
+    install(session, "-e", ".")
+    session.run("infalign", "reproduce")
+    session.run("git", "diff", "--exit-code", "--stat", "--", "figures", external=True)
+
+
+@nox.session(python=["3.11", "3.12", "3.13"])
+def versions(session: nox.Session) -> None:
+    """The default tests under every supported Python."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest")
