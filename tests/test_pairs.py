@@ -11,6 +11,7 @@ from infalign_theory.policies.bracketing import (
     bracket_increasing,
     root_within,
 )
+from infalign_theory.procedures import OrderStatistic
 from infalign_theory.procedures.names import as_procedure
 from tests.attack.pairs import conditioned_costs, started_cost
 
@@ -110,7 +111,7 @@ def test_a_noisy_formula_is_tabulated_in_bounded_work():
 
 
 def test_order_statistics_that_would_need_terabytes(refused):
-    refused(lambda: it.OrderStatistic(5 * 10**8, 10**9).value_terms, "500000000", "at most")
+    refused(lambda: OrderStatistic(5 * 10**8, 10**9).value_terms, "500000000", "at most")
 
 
 def test_scaled_beta_frame_and_repr():
