@@ -13,6 +13,7 @@ from .empirical.validation.entry import validate as validate
 from .errors import InfalignError as InfalignError
 from .explorer.entry import explore as explore
 from .optima.robust import robust as robust
+from .optima.self_play import equilibrium as equilibrium
 from .optima.solve import optimum as optimum
 from .policies.alignment import align as align
 from .policies.base import Continuous as Continuous

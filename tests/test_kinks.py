@@ -293,7 +293,9 @@ def _reached(beta, level):
     return mp.log1p(level * mp.expm1(k)) / k
 
 
-@pytest.mark.parametrize(("text", "g", "slope", "levels"), DISTORTIONS, ids=lambda x: str(x)[:30])
+@pytest.mark.parametrize(
+    ("text", "g", "slope", "levels"), DISTORTIONS, ids=[text for text, *_ in DISTORTIONS]
+)
 def test_distortions_with_kinks(text, g, slope, levels):
     beta = 0.7
     policy = it.align("identity", beta=beta)

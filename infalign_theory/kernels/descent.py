@@ -175,6 +175,8 @@ def march(
             gained = half * np.sum(weights * state[3])
             settled = _tail(state[0], analysis) <= 1e-13 * size
             settled = settled and half * _tail(state[3], analysis) <= 1e-15 + 1e-14 * gained
+            # the win rate integrates against the opponent's law
+            settled = settled and half * _tail(force, analysis) <= 1e-11
             for side in range(2):
                 s, q = (left, mass + gained) if side == 0 else (edges[done], mass)
                 u, v = _unit(s)

@@ -34,6 +34,16 @@ def evaluate(p: float, q: float, terms: Array) -> float:
 
 
 @kernel
+def evaluate_all(p: Array, q: Array, terms: Array) -> Array:
+    """:func:`evaluate` at arrays of any one shape."""
+    out = np.empty(p.shape)
+    ps, qs, values = p.ravel(), q.ravel(), out.ravel()
+    for i in range(ps.size):
+        values[i] = evaluate(ps[i], qs[i], terms)
+    return out
+
+
+@kernel
 def single_power(terms: Array) -> bool:
     """Whether the function is w p^a q^b with whole exponents up to 64: cheap without logarithms."""
     if terms.shape[0] != 1 or terms.shape[1] != TERM_COLUMNS:

@@ -28,6 +28,7 @@ _POINTS = 170
 _CLOSED = 1e-12  # of the total mass
 _AGREE = 1e-11  # of log f and of the mass above, where two marches count as one
 _MOST_SPLICES = 100
+_NOISE = 1e-6  # of the log of the total mass in a rough march
 _TO_EDGES = np.polynomial.legendre.legvander([-1.0, 1.0], panels.NODES - 1) @ panels.ANALYSIS
 _RULE = panels.X, panels.WEIGHTS, panels.FROM_RIGHT, panels.ANALYSIS, _TO_EDGES
 _TOUCHES = 12  # halvings of a near touch
@@ -165,10 +166,16 @@ class Marches:
         side = 1e-6 * max(guess, 1e-12)
         rough = self.rough(np.array([max(guess - side, 0.0), guess + side]), k)
         slope = abs(float(rough[1] - rough[0])) / (2.0 * side)
-        missed = abs(self.march((guess, 0.0), k).excess)
+        middle = self.march((guess, 0.0), k)
+        missed = abs(middle.excess)
+        if missed <= _CLOSED / 10.0:
+            return middle, middle
         width = max(2.0 * missed / max(slope, 1e-3), 4.0 * float(np.spacing(guess)))
         while width < 1.0:
             low, high = (self.march((max(guess + w, 0.0), 0.0), k) for w in (-width, width))
+            nearer = min(low, high, key=lambda one: abs(one.excess))
+            if abs(nearer.excess) <= _CLOSED / 10.0:
+                return nearer, nearer
             if low.excess * high.excess <= 0.0:
                 return low, high
             width *= 8.0
@@ -215,10 +222,21 @@ class Marches:
 
     def all_closures(self, k: float, density: int = 1) -> list[Closure]:
         """Every solution; ``density`` multiplies the points of the scan."""
-        return [
-            self.close(self._sharpened(bracket, k), k, bracket.at_low < 0.0)
-            for bracket in self._brackets(k, density)
-        ]
+        found: list[Closure] = []
+        for bracket in self._brackets(k, density):
+            try:
+                one = self.close(self._sharpened(bracket, k), k, bracket.at_low < 0.0)
+            except PrecisionError:
+                if min(abs(bracket.at_low), abs(bracket.at_high)) > _NOISE:
+                    raise
+                continue  # a sign change in the noise of the rough march, near the base itself
+            if found and _same(found[-1], one):
+                found[-1] = one if one.maximum else found[-1]
+            else:
+                found.append(one)
+        if not found:
+            raise self.unsolved(k, "no solution is found")
+        return found
 
     def _sharpened(self, bracket: Bracket, k: float) -> float:
         def rough(end: float) -> float:
@@ -232,6 +250,7 @@ class Marches:
         unique = self.ours.curvature > 0
         count = 8 if unique else _POINTS * density
         ends = np.log1p(np.exp(np.linspace(highest - _SPAN, highest, count)))
+        ends = np.append(0.0, ends)  # a solution next to the base may lie below all of them
         ends[-1] = self.largest_end(k)
         values = self.rough(ends, k)
         if not np.isfinite(values).all():
@@ -265,6 +284,11 @@ class Marches:
                 low, high = float(inner[middle]) - width, float(inner[middle]) + width
         order = np.argsort(ends)
         return ends[order], values[order]
+
+
+def _same(one: Closure, other: Closure) -> bool:
+    """Whether two closures are one, found twice in the noise of the rough march."""
+    return abs(one.end - other.end) <= 1e-9 and abs(one.kl - other.kl) <= 1e-12
 
 
 def _shared_panels(low: March, high: March) -> int:

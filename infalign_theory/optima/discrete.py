@@ -34,11 +34,13 @@ class DiscreteProblem:
     base: Discrete
     ours: Procedure
     theirs: Procedure
+    opponent: tuple[Array, Array] | None = None  # edges F, 1 - F of its law; the base by default
 
     @cached_property
     def weights(self) -> Array:
-        """Mass b_j of the base under its procedure."""
-        return increments(self.theirs, (self.base.below, self.base.above))
+        """Mass b_j of the opponent under its procedure."""
+        edges = (self.base.below, self.base.above) if self.opponent is None else self.opponent
+        return increments(self.theirs, edges)
 
     @cached_property
     def _downward(self) -> tuple[Array, Array]:

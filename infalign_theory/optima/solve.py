@@ -124,7 +124,10 @@ def _exact(
         return _one_sample(ours, theirs, beta, kl)
     powers = Powers.of(ours, theirs)
     if powers is not None:
-        return _power_optimum(powers, ours, theirs, beta, kl)
+        try:
+            return _power_optimum(powers, ours, theirs, beta, kl)
+        except PrecisionError:
+            pass  # its policy turns too sharply for a grid that starts from the base's
     return _general(GeneralProblem(ours, theirs), beta, kl)
 
 

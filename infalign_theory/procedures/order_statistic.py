@@ -11,6 +11,8 @@ from infalign_theory.errors import InputError
 from infalign_theory.procedures.core import Procedure
 from infalign_theory.typing import Array
 
+_MOST_TERMS = 100_000
+
 
 @dataclass(frozen=True)
 class OrderStatistic(Procedure):
@@ -67,6 +69,11 @@ class OrderStatistic(Procedure):
     def value_terms(self) -> Array:
         from scipy import special
 
+        if self.k > _MOST_TERMS:
+            raise InputError(
+                f"order statistic: {self.name} is a sum of {self.k} terms here, more than the "
+                f"{_MOST_TERMS} that fit; give a k of at most {_MOST_TERMS}."
+            )
         j = np.arange(self.n - self.k + 1.0, self.n + 1.0)
         log_binomial = -np.log(self.n + 1.0) - special.betaln(j + 1.0, self.n - j + 1.0)
         zeros = np.zeros(j.size)

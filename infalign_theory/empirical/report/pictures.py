@@ -22,8 +22,8 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.statistics.uncertainty import Estimate, student_interval
+from infalign_theory.empirical.validation.phrasing import percent, procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
-from infalign_theory.empirical.validation.words import percent, procedure_words
 from infalign_theory.errors import InfalignError, InputError
 from infalign_theory.plotting.curves import current_axes, draw_curve
 from infalign_theory.plotting.rendering import drawing_style, image
