@@ -499,3 +499,20 @@ def test_transforms_without_scale_are_refused() -> None:
             plotting.plot_transforms([name], mpl.figure.Figure().subplots())
     with pytest.raises(InputError, match="finite and different"):
         plotting.plot_transforms([Expression("u*(1-u)")], mpl.figure.Figure().subplots())
+
+
+def test_divergences_have_the_published_win_rates_and_methods_group_by_law(
+    drawings: dict[str, Drawing],
+) -> None:
+    rows = drawings["divergences"].tables[""].rows
+    assert {row[1] for row in rows} == {"kl", "forward-kl", "chi2", "js"}
+    assert all(row[-1] >= 0.0 for row in rows)
+    # chi-squared at k: f = 2 (u - a) / (1 - a)^2 once it has a support edge
+    effective = drawings["divergences"].tables["-effective-transforms"].rows
+    u = np.array([row[2] for row in effective if row[1] == "chi2"])
+    log_f = np.array([row[3] for row in effective if row[1] == "chi2"])
+    c = 2.0 / np.exp(1.0)  # log(2/c) - 1/2 = 1/2
+    assert log_f == pytest.approx(np.log(2.0 * (u - 1.0 + c) / c**2), abs=1e-8)
+    won = {row[1]: row[6] for row in drawings["methods"].tables[""].rows if row[4] == "bon:4"}
+    assert won["grpo-k3"] == pytest.approx(0.8581602731, abs=1e-9)
+    assert won["rloo"] == won["ppo"]
