@@ -245,7 +245,7 @@ def frontier(
     >>> curve.win_rate.round(6).tolist()
     [0.5, 0.768221]
     >>> frontier(["identity", "exp:10"], "bon:4", kl=[0.1, 0.5])["exp:10"].win_rate.round(4)
-    array([0.6914, 0.8715])
+    array([0.7057, 0.8715])
     """
     ours = as_procedure(procedure)
     theirs = ours if against_procedure is None else as_procedure(against_procedure)
