@@ -25,7 +25,8 @@ OPTIMUM = ["optimum", "--procedure", "bon:4", "--kl", "0.5"]
 COMPARE_KEYS = [
     "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "optimal", "regret",
 ]  # fmt: skip
-OPTIMUM_KEYS = [
+OPTIMUM_KEYS = ["procedure", "beta", "scaled_beta", "kl", "win_rate", "residual", "gap"]
+OPTIMUM_KEYS += ["alternatives"]
     "procedure",
     "beta",
     "scaled_beta",

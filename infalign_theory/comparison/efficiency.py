@@ -67,16 +67,16 @@ def first_order_efficiency(transform: Transform | str, procedure: Procedure | st
     known = Known(chosen)
     start = uniform_grid().with_edges(np.array([*chosen.breaks, *where.breaks]))
     refined = refine(start, lambda grid: _judged(_Centred.of(known, where, grid)))
+    found = refined.result
+    variance = found.product(found.phi, found.phi)
+    best_variance = found.product(found.best, found.best)
+    _refuse_variance(chosen, found.grid.sums(found.phi**2 * found.grid.jacobian), variance)
     if not refined.settled:
         raise PrecisionError(
             f"transform {chosen.name} varies too fast for quadrature to give its variance; "
             "use one without so many or so narrow features.",
             estimate=float("nan"),
         )
-    found = refined.result
-    variance = found.product(found.phi, found.phi)
-    best_variance = found.product(found.best, found.best)
-    _refuse_variance(chosen, found.grid.sums(found.phi**2 * found.grid.jacobian), variance)
     _refuse_lost_digits(chosen, found, variance)
     covariance = found.product(found.phi, found.best)
     return float(np.clip(covariance / np.sqrt(variance * best_variance), -1.0, 1.0))
