@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
+
+if TYPE_CHECKING:
+    from infalign_theory.empirical.scores.sources import ScoresLike
 
 __all__ = ["Judge", "Scores", "Theory"]
 
@@ -71,7 +74,7 @@ class Scores:
 
     procedures: Sequence[Procedure]
     kl: float
-    scores: Any
+    scores: ScoresLike
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def optimal(self) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infalign_theory.comparison.choices import Choice, Optimal, as_choices
 from infalign_theory.comparison.frontiers import budgets_of, frontier
@@ -79,7 +79,7 @@ def compare(
     transforms: Choice | str | Iterable[Choice | str],
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: float,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> Comparison:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import numbers, vector
 from infalign_theory.comparison.choices import (
@@ -108,7 +109,11 @@ class Frontier:
         """The table in LaTeX, for ``booktabs``."""
         return latex_table(rows_of(self), digits)
 
-    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        **style: Any,  # noqa: ANN401 - keywords of Axes.plot
+    ) -> Axes:
         """Draw the curve on the given or current axes and return them."""
         from infalign_theory.plotting.curves import plot_frontier
 
@@ -159,7 +164,11 @@ class Frontiers:
         """The table in LaTeX, for ``booktabs``."""
         return latex_table(rows_of(self), digits)
 
-    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        **style: Any,  # noqa: ANN401 - keywords of Axes.plot
+    ) -> Axes:
         """Draw all curves, with a legend, on the given or current axes and return them."""
         from infalign_theory.plotting.curves import plot_frontiers
 
@@ -179,7 +188,7 @@ def frontier(
     transform: Choice | str,
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> Frontier: ...
@@ -190,7 +199,7 @@ def frontier(
     transform: Iterable[Choice | str],
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> Frontiers: ...
@@ -200,7 +209,7 @@ def frontier(
     transform: Choice | str | Iterable[Choice | str],
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> Frontier | Frontiers:
@@ -246,7 +255,7 @@ def frontier(
     return Frontiers(tuple(_frontier(one, ours, theirs, nats, where) for one in chosen))
 
 
-def budgets_of(kl: Any) -> Array:
+def budgets_of(kl: ArrayLike) -> Array:
     """One or many budgets in nats, checked."""
     nats = vector(np.atleast_1d(numbers(kl, "kl")), "kl")
     for one in nats:

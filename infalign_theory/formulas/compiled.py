@@ -15,7 +15,6 @@ import math
 import numbers
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ from infalign_theory.formulas.plain import DIRECT, Program, run, scalar
 from infalign_theory.formulas.reader import ARITY, CONSTANTS, MAX_LENGTH, Reader, shown
 from infalign_theory.formulas.series import refined
 from infalign_theory.formulas.slopes import SLOPES, Dual
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, Values
 
 
 def _check_name(name: str, role: str) -> None:
@@ -316,7 +315,7 @@ def _dual_number(number: float) -> Dual:
     return Dual(np.float64(number), np.float64(0.0))
 
 
-def _shaped(result: Any, shape: tuple[int, ...]) -> Array:
+def _shaped(result: Values, shape: tuple[int, ...]) -> Array:
     """A fresh array: a constant formula has lost the shape, the formula u shares its input."""
     return np.array(np.broadcast_to(result, shape), dtype=np.float64)
 

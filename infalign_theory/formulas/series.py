@@ -22,7 +22,7 @@ _POWERS = np.arange(_ORDER + 1.0)
 _INVERSE_FACTORIALS = np.array([1 / math.factorial(k) for k in range(_ORDER + 1)])
 
 
-def _constant_series(number: Any) -> Array:
+def _constant_series(number: float) -> Array:
     return np.where(_POWERS == 0, number, 0.0)
 
 

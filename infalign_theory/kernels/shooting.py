@@ -165,13 +165,8 @@ def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
 
 
 @kernel
-def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> tuple[Array, Array]:
-    """Every x at which the march closes, with the direction of the crossing.
-
-    Direction +1 (mismatch turns from negative to positive) is a maximum of W - beta KL, -1 is
-    not. ``unique`` says that the problem is concave: then one bracket holds the one root.
-    """
-    work = np.empty(p.size)
+def _scanned(k: float, p: Array, half_b: Array, slope: Array, unique: bool, work: Array) -> Array:
+    """The places at which the mismatch is looked at, in increasing order, both ends included."""
     # not 1 - p[0]: a top atom may round to 1
     low_end = np.log(p[0]) - np.log(np.sum(p[1:]))
     high_end = max(SATURATED, low_end + 1.0)
@@ -193,8 +188,19 @@ def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> 
                 xs[used], xs[used + 1] = low, high
                 used += 2
                 break
-    xs = np.sort(xs[:used])
-    count = used - 2
+    return np.sort(xs[:used])
+
+
+@kernel
+def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> tuple[Array, Array]:
+    """Every x at which the march closes, with the direction of the crossing.
+
+    Direction +1 (mismatch turns from negative to positive) is a maximum of W - beta KL, -1 is
+    not. ``unique`` says that the problem is concave: then one bracket holds the one root.
+    """
+    work = np.empty(p.size)
+    xs = _scanned(k, p, half_b, slope, unique, work)
+    used, count = xs.size, xs.size - 2
     values = np.empty(used)
     for i in range(used):
         values[i] = descend(xs[i], k, p, half_b, slope, work)
@@ -231,7 +237,7 @@ def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> 
                     directions[found] = -sign if end < i else sign
                     found += 1
     if values[count + 1] < 0.0:
-        roots[found], directions[found] = high_end, 1.0
+        roots[found], directions[found] = xs[count + 1], 1.0
         found += 1
     return roots[:found].copy(), directions[:found].copy()
 

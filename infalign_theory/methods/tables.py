@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infalign_theory.comparison.frontiers import OPTIMAL, OPTIMAL_FOR, frontier
 from infalign_theory.errors import InputError
@@ -74,7 +74,7 @@ class Table:
 def table(
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: float,
     base: Base | None = None,
     methods: Iterable[str] | None = None,
 ) -> Table:

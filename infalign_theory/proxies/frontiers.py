@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import numbers, vector
 from infalign_theory.policies.alignment import align
@@ -67,7 +68,7 @@ def frontier(
     procedure: Procedure | str,
     proxy: Proxy,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> TrueFrontier:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import numbers
 from infalign_theory.empirical.scores.sources import ScoresLike
@@ -157,7 +158,7 @@ class Calibrator:
 
     # ------------------------------------------------------------------ what it does
     def calibrate(
-        self, prompts: str | Sequence[str], rewards: Any, *, unseen: str = "error"
+        self, prompts: str | Sequence[str], rewards: ArrayLike, *, unseen: str = "error"
     ) -> Array:
         """Calibrated rewards of further samples.
 
@@ -201,7 +202,12 @@ class Calibrator:
         return out
 
     def add(
-        self, scores: Any, rewards: Any = None, *, prompt: str = "prompt", reward: str = "reward"
+        self,
+        scores: ScoresLike,
+        rewards: ArrayLike | None = None,
+        *,
+        prompt: str = "prompt",
+        reward: str = "reward",
     ) -> Calibrator:
         """Add base samples, as a run that goes on draws them; what is fitted is fitted anew.
 
@@ -332,7 +338,7 @@ def _one_of(given: str, allowed: tuple[str, ...], what: str) -> None:
         raise InputError(f"{what} = {given!r} is not known; give one of {', '.join(allowed)}.")
 
 
-def _finite(rewards: Any) -> Array:
+def _finite(rewards: ArrayLike) -> Array:
     values = np.atleast_1d(numbers(rewards, "rewards"))
     if values.ndim != 1:
         raise InputError(f"rewards has shape {values.shape}; give a one-dimensional array.")

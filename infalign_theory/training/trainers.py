@@ -92,7 +92,7 @@ def settings(
     trainer: str,
     kl: float | None = None,
     beta: float | None = None,
-    **choices: Any,
+    **choices: object,
 ) -> Settings:
     r"""A trainer's own settings for a transform and a KL, and the law they lead to.
 
@@ -241,7 +241,7 @@ def _shown(choices: Mapping[str, Any]) -> str:
 
 
 # ------------------------------------------------------------------ one function a trainer
-def _choose(trainer: str, choices: dict[str, Any]) -> Choice:
+def _choose(trainer: str, choices: dict[str, object]) -> Choice:
     make, allowed = TRAINERS[trainer]
     for name, value in choices.items():
         if name not in allowed:

@@ -250,17 +250,17 @@ class BetaBinomial:
         return float(stats.chi2.sf(statistic, merged[0].size - 3))
 
 
-def _shapes(mean: Any, concentration: Any) -> tuple[Any, Any]:
+def _shapes(mean: float | Array, concentration: float | Array) -> tuple[Array, Array]:
     total = np.exp(concentration)
     return total * special.expit(mean), total * special.expit(-np.asarray(mean))
 
 
-def _success(alpha: Any, beta: Any, n: int) -> Any:
+def _success(alpha: float | Array, beta: float | Array, n: int) -> Array:
     """1 - B(alpha, beta + n) / B(alpha, beta)."""
-    return -np.expm1(special.betaln(alpha, beta + n) - special.betaln(alpha, beta))
+    return np.asarray(-np.expm1(special.betaln(alpha, beta + n) - special.betaln(alpha, beta)))
 
 
-def _log_likelihood(pairs: Array, mean: Any, concentration: Any) -> Array:
+def _log_likelihood(pairs: Array, mean: float | Array, concentration: float | Array) -> Array:
     """Of each distinct (hits, tries), up to a constant."""
     alpha, beta = _shapes(mean, concentration)
     hits, counts = pairs[0], pairs[1]
