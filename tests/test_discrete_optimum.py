@@ -269,9 +269,11 @@ def test_three_atoms_by_brute_force(kind):
         best = max(-cost(np.log(start)) for start in starts)
         for start in [p, *np.maximum(starts[-3:], 1e-12)]:
             polished = minimize(
-                cost, np.log(start), method="Nelder-Mead",
+                cost,
+                np.log(start),
+                method="Nelder-Mead",
                 options={"xatol": 1e-7, "fatol": 1e-13, "maxiter": 800, "maxfev": 800},
-            )  # fmt: skip
+            )
             best = max(best, -polished.fun)
         if kind == "won":
             # policies that drop atoms altogether lie beyond any grid: climb to them

@@ -254,9 +254,13 @@ def test_bootstrap_is_the_one_of_scipy(method, theirs):
     x = np.random.default_rng(6).exponential(size=37)
     found = uncertainty.bootstrap_over_prompts(x, rng=7, resamples=999, method=method, level=0.9)
     other = stats.bootstrap(
-        (x,), np.mean, n_resamples=999, confidence_level=0.9, method=theirs,
+        (x,),
+        np.mean,
+        n_resamples=999,
+        confidence_level=0.9,
+        method=theirs,
         rng=np.random.default_rng(7),
-    )  # fmt: skip
+    )
     assert found.ci == pytest.approx(tuple(other.confidence_interval), rel=1e-12)
     assert found.stderr == pytest.approx(float(other.standard_error), rel=1e-12)
     assert found == uncertainty.bootstrap_over_prompts(

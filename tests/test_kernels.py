@@ -313,9 +313,15 @@ def test_the_best_root_of_one_and_of_many(procedure, k):
             continue
         one = np.empty(p.size)
         shooting.best_root(
-            k, p, weights, np.append(halves, 0.0), g.slope_terms, g.value_terms,
-            g.curvature > 0, one,
-        )  # fmt: skip
+            k,
+            p,
+            weights,
+            np.append(halves, 0.0),
+            g.slope_terms,
+            g.value_terms,
+            g.curvature > 0,
+            one,
+        )
         assert part == pytest.approx(one, abs=1e-13)
         won, kl = shooting.win_rate_of(p, one, weights, g.value_terms)
         # no policy near or far does better
@@ -435,9 +441,16 @@ def test_along_trajectory(from_end):
         force_edge = np.array([before + area(force, edges[0], e) for e in edges[1:]])
     goals = np.array([0.0, 0.1, 1.0, 2.7, 4.0])
     got = trajectory.along_trajectory(
-        goals, at_speed @ panels.ANALYSIS.T, at_force @ panels.ANALYSIS.T, speed_after, force_edge,
-        np.full(count, half), from_end, 3.0, before,
-    )  # fmt: skip
+        goals,
+        at_speed @ panels.ANALYSIS.T,
+        at_force @ panels.ANALYSIS.T,
+        speed_after,
+        force_edge,
+        np.full(count, half),
+        from_end,
+        3.0,
+        before,
+    )
     for goal, value in zip(goals, got, strict=True):
         x = optimize.brentq(
             lambda x, g=goal: area(speed, x, edges[-1]) - g, 0, edges[-1], xtol=1e-14
@@ -447,9 +460,16 @@ def test_along_trajectory(from_end):
     # before the first panel the force decays exponentially
     whole = area(speed, edges[0], edges[-1])
     beyond = trajectory.along_trajectory(
-        np.array([whole + 0.2]), at_speed @ panels.ANALYSIS.T, at_force @ panels.ANALYSIS.T,
-        speed_after, force_edge, np.full(count, half), from_end, 3.0, before,
-    )[0]  # fmt: skip
+        np.array([whole + 0.2]),
+        at_speed @ panels.ANALYSIS.T,
+        at_force @ panels.ANALYSIS.T,
+        speed_after,
+        force_edge,
+        np.full(count, half),
+        from_end,
+        3.0,
+        before,
+    )[0]
     rest = before * np.exp(-0.2 * 3.0)
     exact = area(force, edges[0], edges[-1]) + before - rest if from_end else rest
     assert beyond == pytest.approx(exact, abs=1e-11)
@@ -471,9 +491,16 @@ def test_march_down_against_scipy(ours, theirs, k):
     force = g_ref.pdf(points.u, points.v) * grid.jacobian
     log_density = np.empty_like(points.u)
     total = descent.march_down(
-        top, k, grid.half, force, grid.jacobian, g.slope_terms, panels.WEIGHTS, panels.FROM_RIGHT,
+        top,
+        k,
+        grid.half,
+        force,
+        grid.jacobian,
+        g.slope_terms,
+        panels.WEIGHTS,
+        panels.FROM_RIGHT,
         log_density,
-    )  # fmt: skip
+    )
 
     def rates(v, y):  # v = 1 - u, y = (A, mass above)
         q = np.clip(y[1], 0.0, 1.0)
@@ -482,9 +509,15 @@ def test_march_down_against_scipy(ours, theirs, k):
 
     at = np.sort(points.v[(points.v > 0.02) & (points.v < 0.98)])
     done = integrate.solve_ivp(
-        rates, (0.0, 1.0), [top, 0.0], method="DOP853", rtol=1e-12, atol=1e-14,
-        t_eval=np.append(at, 1.0), max_step=0.01,
-    )  # fmt: skip
+        rates,
+        (0.0, 1.0),
+        [top, 0.0],
+        method="DOP853",
+        rtol=1e-12,
+        atol=1e-14,
+        t_eval=np.append(at, 1.0),
+        max_step=0.01,
+    )
     assert total == pytest.approx(done.y[1, -1], abs=1e-8)
     order = np.argsort(points.v.ravel())
     held = (points.v.ravel()[order] > 0.02) & (points.v.ravel()[order] < 0.98)

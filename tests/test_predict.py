@@ -247,8 +247,11 @@ def test_rows_come_in_the_order_asked_and_as_a_frame():
         scores_of(), procedure=["bon:2", it.WorstOfN(3)], transform=["log", it.Identity()], kl=0.2
     )
     assert [(r.procedure, r.transform) for r in found.rows] == [
-        ("bon:2", "log"), ("bon:2", "identity"), ("won:3", "log"), ("won:3", "identity"),
-    ]  # fmt: skip
+        ("bon:2", "log"),
+        ("bon:2", "identity"),
+        ("won:3", "log"),
+        ("won:3", "identity"),
+    ]
     columns = "transform procedure beta scaled_beta kl win_rate ci optimal regret prompts law"
     columns += " corrected"
     assert list(found.to_frame().columns) == columns.split()
@@ -312,9 +315,12 @@ def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected):
 def test_prediction_on_the_judge_scores():
     columns = {"prompt": "task_id", "reward": "judge_score"}
     found = it.predict(
-        JUDGE, procedure=["bon:4", "won:4"], transform=["identity", "log", "exp:10", "optimal"],
-        kl=0.2, **columns,
-    )  # fmt: skip
+        JUDGE,
+        procedure=["bon:4", "won:4"],
+        transform=["identity", "log", "exp:10", "optimal"],
+        kl=0.2,
+        **columns,
+    )
     assert found.samples == 2880
     frame = pd.read_csv(JUDGE).rename(columns={"task_id": "prompt", "judge_score": "reward"})
     for row in found.rows:
@@ -430,9 +436,12 @@ def test_the_sides_may_differ_and_optima_are_named_as_in_compare(refused):
     frame = pd.DataFrame({"prompt": ["a"] * 5, "reward": [0, 1, 1, 2, 3]})
     base = it.Discrete.from_scores([0, 1, 1, 2, 3])
     found = it.predict(
-        frame, procedure="bon:4", against_procedure="standard", kl=0.2,
+        frame,
+        procedure="bon:4",
+        against_procedure="standard",
+        kl=0.2,
         transform=["identity", "optimal@bon:4|standard", "optimal"],
-    )  # fmt: skip
+    )
     policies = [
         it.align("identity", kl=0.2, base=base),
         it.optimum("bon:4", kl=0.2, base=base, against_procedure="standard").policy,
@@ -448,8 +457,11 @@ def test_the_sides_may_differ_and_optima_are_named_as_in_compare(refused):
 def test_procedures_and_transforms_may_be_lists_in_a_text():
     found = it.predict(scores_of(), procedure="bon:2,4", transform="identity,exp:5", kl=0.2)
     assert [(row.procedure, row.transform) for row in found.rows] == [
-        ("bon:2", "identity"), ("bon:2", "exp:5"), ("bon:4", "identity"), ("bon:4", "exp:5"),
-    ]  # fmt: skip
+        ("bon:2", "identity"),
+        ("bon:2", "exp:5"),
+        ("bon:4", "identity"),
+        ("bon:4", "exp:5"),
+    ]
 
 
 def test_a_prediction_shows_itself():

@@ -47,11 +47,14 @@ class Theory:
 
     def optimal(self) -> Array:
         """The best possible win rate under each procedure."""
-        return np.array([
-            frontier(Optimal(), ours, kl=self.kl, base=self.base, against_procedure=theirs)
-            .win_rate[0]
-            for ours, theirs in zip(self.procedures, self.opponents, strict=True)
-        ])  # fmt: skip
+        return np.array(
+            [
+                frontier(
+                    Optimal(), ours, kl=self.kl, base=self.base, against_procedure=theirs
+                ).win_rate[0]
+                for ours, theirs in zip(self.procedures, self.opponents, strict=True)
+            ]
+        )
 
     def win_rates(self, transforms: Sequence[Transform]) -> tuple[Array, Array]:
         """Win rates and betas of each transform."""
@@ -92,6 +95,9 @@ class Scores:
         from infalign_theory.empirical.prediction.entry import predict
 
         return predict(
-            self.scores, procedure=list(self.procedures), transform=transforms, kl=self.kl,
+            self.scores,
+            procedure=list(self.procedures),
+            transform=transforms,
+            kl=self.kl,
             **self.columns,
-        ).rows  # fmt: skip
+        ).rows

@@ -27,10 +27,30 @@ __all__ = [
     "gathered",
 ]
 
-_PROCEDURES = ("standard", "bon:2", "bon:4", "bon:8", "bon:16", "won:2", "won:4", "won:8",
-               "order:2/3", "bop:3")  # fmt: skip
-_TRANSFORMS = ("identity", "log", "logit", "exp:5", "exp:10", "exp:-5", "exp:-10", "power:7",
-               "optimal", "optimal@bon:4")  # fmt: skip
+_PROCEDURES = (
+    "standard",
+    "bon:2",
+    "bon:4",
+    "bon:8",
+    "bon:16",
+    "won:2",
+    "won:4",
+    "won:8",
+    "order:2/3",
+    "bop:3",
+)
+_TRANSFORMS = (
+    "identity",
+    "log",
+    "logit",
+    "exp:5",
+    "exp:10",
+    "exp:-5",
+    "exp:-10",
+    "power:7",
+    "optimal",
+    "optimal@bon:4",
+)
 _PROCEDURE_HELP = (
     "standard, bon:N, won:N, order:K/N, bop:MU, mix:... or g:FORMULA; several as bon:2,4 or "
     "bon:1-32, or repeat."
@@ -119,8 +139,9 @@ def budgets(texts: Sequence[str]) -> list[float]:
     for text in texts:
         if re.fullmatch(r"\s*\d+,\d+\s*", text):
             point, first = text.strip().replace(",", "."), text.strip().replace(",", " --kl ")
-            raise InputError(f"--kl {text} may mean {point} or two budgets; give --kl {point} or "
-                             f"--kl {first}.")  # fmt: skip
+            raise InputError(
+                f"--kl {text} may mean {point} or two budgets; give --kl {point} or --kl {first}."
+            )
         for part in text.split(","):
             if not re.fullmatch(rf"\s*[+-]?{NUMBER}\s*", part):
                 raise InputError(f"kl = {part.strip()!r} is not a number; give nats, as in 0.5.")

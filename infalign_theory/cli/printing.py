@@ -78,9 +78,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         numeric = all(isinstance(row[at], (int, float)) for row in rows)
         whole = numeric or all(isinstance(row[at], tuple) for row in rows)
         grid.add_column(
-            column.replace("_", " "), justify="right" if numeric else "left", overflow="fold",
+            column.replace("_", " "),
+            justify="right" if numeric else "left",
+            overflow="fold",
             no_wrap=whole,
-        )  # fmt: skip
+        )
     for row in rows:
         grid.add_row(*(Text(number(cell)) for cell in row))
     console.print(grid)
@@ -121,9 +123,12 @@ def steps() -> Iterator[Callable[[str], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}", markup=False),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )
     task = bar.add_task("", total=None)
 
     def step(name: str) -> None:
@@ -145,9 +150,12 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
     task = bar.add_task("starting", total=total)
     done = -1
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from numpy.typing import ArrayLike
+
 from infalign_theory.comparison.choices import Choice, Optimal, as_choices
 from infalign_theory.comparison.frontiers import budgets_of, frontier
 from infalign_theory.display import html_table, latex_table, span
@@ -79,7 +81,7 @@ def compare(
     transforms: Choice | str | Iterable[Choice | str],
     procedure: Procedure | str,
     *,
-    kl: float,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> Comparison:

@@ -223,7 +223,10 @@ def _on_atoms(ours: Procedure, theirs: Procedure, kl: float, base: Base) -> floa
     if at in (0, grid.size - 1):
         raise out_of_range(ours.name, kl, sign * float(np.exp(grid[at])))
     found = minimize_scalar(
-        lost, args=(sign,), bounds=(grid[at - 1], grid[at + 1]), method="bounded",
+        lost,
+        args=(sign,),
+        bounds=(grid[at - 1], grid[at + 1]),
+        method="bounded",
         options={"xatol": 1e-7},
-    )  # fmt: skip
+    )
     return sign * float(np.exp(found.x))

@@ -79,8 +79,10 @@ class Frontier:
         if isinstance(self.choice, Transform):
             unit = scaled_beta(self.choice, 1.0)
             return [None if unit is None else unit * float(beta) for beta in self.beta]
-        return [self._optimal_scale(float(b), float(kl)) for b, kl in zip(self.beta, self.kl,
-                                                                          strict=True)]  # fmt: skip
+        return [
+            self._optimal_scale(float(b), float(kl))
+            for b, kl in zip(self.beta, self.kl, strict=True)
+        ]
 
     def _optimal_scale(self, beta: float, kl: float) -> float | None:
         """The scaled beta of one optimum, whose transform is another at each beta."""
@@ -184,7 +186,7 @@ class Frontiers:
 
 
 @overload
-def frontier(
+def frontier(  # type: ignore[overload-overlap]  # a text is one name, no list of them
     transform: Choice | str,
     procedure: Procedure | str,
     *,
@@ -195,7 +197,7 @@ def frontier(
 
 
 @overload
-def frontier(
+def frontier(  # type: ignore[overload-overlap]  # a text is one name, no list of them
     transform: Iterable[Choice | str],
     procedure: Procedure | str,
     *,
@@ -279,7 +281,16 @@ def _frontier(
         ]
         beta = np.array([policy.beta for policy in policies])
         won = np.array([win_rate(policy, ours, against_procedure=theirs) for policy in policies])
-    return Frontier(chosen.name, ours, budgets, beta, won, chosen, theirs, base)
+    return Frontier(
+        name=chosen.name,
+        procedure=ours,
+        kl=budgets,
+        beta=beta,
+        win_rate=won,
+        choice=chosen,
+        against_procedure=theirs,
+        base=base,
+    )
 
 
 def _along(

@@ -47,7 +47,7 @@ def _settled(
     anchor: tuple[Values, Values],
     change: tuple[Values, Values],
     direct: tuple[Values, Values],
-    scale: Values = None,
+    scale: Values | None = None,
 ) -> Near:
     """Complete a node from pairs (number, error), its value from the more accurate of two sources.
 
@@ -263,7 +263,7 @@ def _near_max(a: Near, b: Near) -> Near:
     change, ahead = np.maximum(a_change, b_change), a_change >= b_change
     switch = a.anchor_error + b.anchor_error + np.abs(a.anchor - b.anchor)
     # where the anchors' own errors decide which branch leads, neither change is sure
-    unsure = abs(a.anchor - b.anchor) < SPACING * (a.anchor_error + b.anchor_error)
+    unsure = np.abs(a.anchor - b.anchor) < SPACING * (a.anchor_error + b.anchor_error)
     a_error = a.change_error + (switch if unsure or a.anchor < start else 0.0)
     b_error = b.change_error + (switch if unsure or b.anchor < start else 0.0)
     error = np.where(ahead, a_error, b_error)
@@ -281,7 +281,7 @@ def _near_step(a: Near) -> Near:
     start, end = unit_step(a.anchor), unit_step(a.value)
     unsure = np.abs(a.value) < SPACING * a.value_error
     error = np.where(unsure, _JUMP, 0.0)
-    if abs(a.anchor) < SPACING * a.anchor_error:
+    if np.abs(a.anchor) < SPACING * a.anchor_error:
         error = error + _JUMP
     return _settled((start, ZERO), (end - start, error), (end, np.where(unsure, _JUMP, 0.0)))
 

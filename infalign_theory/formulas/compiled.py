@@ -133,7 +133,8 @@ class CompiledExpression:
         """
         points = np.asarray(x, dtype=np.float64)
         with np.errstate(all="ignore"):
-            return _shaped(run(self._program, scalar, points, DIRECT)[-1], points.shape)
+            variable: Values = points
+            return _shaped(run(self._program, scalar, variable, DIRECT)[-1], points.shape)
 
     def near(self, anchor: float, step: npt.ArrayLike) -> tuple[float, Array]:
         """f(anchor) and the change f(anchor + step) - f(anchor), the change kept accurate.
@@ -208,7 +209,7 @@ class CompiledExpression:
         node = nodes[-1]
         if not np.any(node.change_error > 16.0 * np.abs(node.change)):
             return math.inf  # the series will not be asked
-        if any(part.anchor_error > _DIGITS_LOST * (abs(part.anchor) + 1e-300) for part in nodes):
+        if any(part.anchor_error > _DIGITS_LOST * (np.abs(part.anchor) + 1e-300) for part in nodes):
             return 0.0
         if not any(op in _SWITCHES for op, _, _ in self._program) or not 0.0 <= anchor <= 1.0:
             return math.inf

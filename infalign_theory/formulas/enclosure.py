@@ -15,7 +15,7 @@ import numpy as np
 
 from infalign_theory.formulas.changes import Near, complement, near_negative, near_number, near_sum
 from infalign_theory.formulas.plain import Program
-from infalign_theory.typing import Array, Values
+from infalign_theory.typing import Array, BoolArray, Values
 
 DISC = 2.125  # times the half-width of a panel in the logit: holds the Bernstein ellipse of 4
 
@@ -35,12 +35,12 @@ class Model(NamedTuple):
         """The same for |z| <= share: what is left begins with z^2."""
         return np.abs(self.slope) * share + self.rest * share**2
 
-    def crosses_once(self, share: Array) -> Values:
+    def crosses_once(self, share: Array) -> BoolArray:
         """Whether the slope keeps its sign for |z| <= share, by Cauchy's estimates of the rest."""
-        return np.abs(self.slope) > self.rest * (1.0 / (1.0 - share) ** 2 - 1.0)
+        return np.asarray(np.abs(self.slope) > self.rest * (1.0 / (1.0 - share) ** 2 - 1.0))
 
 
-_FLAT = Model(np.float64(0.0), np.float64(0.0))
+FLAT = Model(np.float64(0.0), np.float64(0.0))
 
 
 def disc_radii(u: Array, v: Array, half: Array) -> tuple[Array, Array]:
@@ -125,7 +125,7 @@ def _power(nodes: Sequence[Near], a: Model, b: Model) -> Model:
     x, p = nodes[0].value, float(nodes[1].value)
     order = p - 2.0
     if p == np.floor(p) and p >= 2.0:  # analytic everywhere
-        furthest = np.abs(x) + a.radius
+        furthest: Values = np.abs(x) + a.radius
     else:
         furthest = _gap(x, a.radius)
         furthest = np.where(np.isnan(furthest), np.nan, furthest if order < 0.0 else np.abs(x))
@@ -171,7 +171,7 @@ def _maximum(nodes: Sequence[Near], a: Model, b: Model) -> Model:
 
 
 def _constant(nodes: Sequence[Near], a: Model) -> Model:
-    return _FLAT
+    return FLAT
 
 
 _RULES: dict[str, Callable[..., Model]] = {
@@ -200,7 +200,7 @@ def models(program: Program, nodes: Sequence[Near], variable: Model) -> list[Mod
     results: list[Model] = []
     for op, operands, _ in program:
         if op == "number":
-            results.append(_FLAT)
+            results.append(FLAT)
         elif op == "variable":
             results.append(variable)
         else:

@@ -68,9 +68,16 @@ def descend(x: float, k: float, p: Array, half_b: Array, slope: Array, log_ratio
 
 @kernel
 def _bracketed_root(
-    negative: float, positive: float, f_negative: float, f_positive: float, k: float,
-    p: Array, half_b: Array, slope: Array, work: Array,
-) -> float:  # fmt: skip
+    negative: float,
+    positive: float,
+    f_negative: float,
+    f_positive: float,
+    k: float,
+    p: Array,
+    half_b: Array,
+    slope: Array,
+    work: Array,
+) -> float:
     """Root in a sign change, either way round: secant with a halved stale end, or bisection."""
     side = 0
     best, best_value = positive, abs(f_positive)
@@ -97,9 +104,15 @@ def _bracketed_root(
 
 @kernel
 def _touching_point(
-    low: float, high: float, sign: float, k: float, p: Array, half_b: Array, slope: Array,
+    low: float,
+    high: float,
+    sign: float,
+    k: float,
+    p: Array,
+    half_b: Array,
+    slope: Array,
     work: Array,
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Golden section for the smallest sign * mismatch; stops as soon as it turns negative."""
     golden = 0.381966011250105
     a, b = low, high
@@ -262,9 +275,15 @@ def win_rate_of(p: Array, log_ratio: Array, b: Array, value: Array) -> tuple[flo
 
 @kernel
 def best_root(
-    k: float, p: Array, b: Array, half_b: Array, slope: Array, value: Array, unique: bool,
+    k: float,
+    p: Array,
+    b: Array,
+    half_b: Array,
+    slope: Array,
+    value: Array,
+    unique: bool,
     log_ratio: Array,
-) -> int:  # fmt: skip
+) -> int:
     """Fill ``log_ratio`` with the root of the largest W - KL/k; returns the number of roots."""
     roots, directions = all_roots(k, p, half_b, slope, unique)
     chosen, best = 0, -np.inf
@@ -281,9 +300,15 @@ def best_root(
 
 @kernel
 def best_roots(
-    k: float, p: Array, b: Array, half_b: Array, offsets: IntArray, slope: Array,
-    value: Array, unique: bool,
-) -> Array:  # fmt: skip
+    k: float,
+    p: Array,
+    b: Array,
+    half_b: Array,
+    offsets: IntArray,
+    slope: Array,
+    value: Array,
+    unique: bool,
+) -> Array:
     """Log ratios of the optimum of many problems laid end to end, each from the top down."""
     log_ratio = np.zeros(p.size)
     for i in range(offsets.size - 1):

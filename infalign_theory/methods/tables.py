@@ -124,7 +124,17 @@ def table(
             known[key] = _win_rate(transform, divergence, ours, nats, where)
         short = best - known[key]
         regret = short if abs(short) > _ROUNDING else 0.0
-        rows.append(Row(entry.name, entry.paper, transform, divergence, nats, known[key], regret))
+        rows.append(
+            Row(
+                method=entry.name,
+                paper=entry.paper,
+                transform=transform,
+                divergence=divergence,
+                kl=nats,
+                win_rate=known[key],
+                regret=regret,
+            )
+        )
     rows.sort(key=lambda row: -row.win_rate)
     outside = tuple(entry for entry in chosen if not entry.inside)
     return Table(tuple(rows), ours, best, outside)

@@ -52,7 +52,7 @@ class Points:
         return np.where(origin.upper, origin.v - self.v, self.u - origin.u)
 
     def __getitem__(
-        self, index: slice | IntArray | BoolArray | tuple[slice | IntArray | None, ...]
+        self, index: slice | IntArray | BoolArray | list[int] | tuple[slice | IntArray | None, ...]
     ) -> Points:
         """Some of the points."""
         return Points(self.u[index], self.v[index], self.s[index])

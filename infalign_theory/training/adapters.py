@@ -44,9 +44,13 @@ def verl_compute_score(
                 "name another key with prompt=."
             )
         [value] = reward(
-            [extra_info[prompt]], [solution_str], data_source=[data_source],
-            ground_truth=[ground_truth], extra_info=[extra_info], **options,
-        )  # fmt: skip
+            [extra_info[prompt]],
+            [solution_str],
+            data_source=[data_source],
+            ground_truth=[ground_truth],
+            extra_info=[extra_info],
+            **options,
+        )
         return {"score": value, "calibrated": reward.means[-1]}
 
     return compute_score

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import cached_property
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -146,9 +146,11 @@ class Calibrator:
         """How uniform held-out base samples are once calibrated; draws itself with ``plot()``."""
         anchor = self._law.anchor
         return Uniformity.of(
-            self._law.left_out(), self._scores, "ranks" if anchor is None else anchor.value,
+            self._law.left_out(),
+            self._scores,
+            "ranks" if anchor is None else anchor.value,
             self._samples.ties,
-        )  # fmt: skip
+        )
 
     def __repr__(self) -> str:
         return (
@@ -225,7 +227,9 @@ class Calibrator:
         if rewards is None:
             new = BaseSamples.read(scores, prompt, reward)
         else:
-            names = [scores] * np.size(rewards) if isinstance(scores, str) else scores
+            names = cast("Sequence[str]", scores)
+            if isinstance(scores, str):
+                names = [scores] * np.size(rewards)
             new = BaseSamples.collect(names, rewards)
         self._samples = self._samples.joined(new)
         if self._asked == "auto":

@@ -65,10 +65,21 @@ def predict(
     from infalign_theory.empirical.prediction.entry import predict as predicted
 
     result = predicted(
-        scores, procedure=procedure, transform=transform, kl=kl, beta=beta,
-        against_procedure=against_procedure, prompt=prompt, reward=reward, policy=policy,
-        base=base, truth=truth, law=law, wide=wide, memory=memory,
-    )  # fmt: skip
+        scores,
+        procedure=procedure,
+        transform=transform,
+        kl=kl,
+        beta=beta,
+        against_procedure=against_procedure,
+        prompt=prompt,
+        reward=reward,
+        policy=policy,
+        base=base,
+        truth=truth,
+        law=law,
+        wide=wide,
+        memory=memory,
+    )
     typer.echo(
         f"{result.rows[0].prompts} prompts, {result.samples} samples, "
         f"{100 * result.tie_fraction:.1f} % of sample pairs tied, {result.rows[0].law} base",

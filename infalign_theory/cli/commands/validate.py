@@ -66,12 +66,28 @@ def validate(
     files.check_targets(report, output)
     with printing.steps() as step:
         result = validation.validate(
-            scores, procedure=procedures.several(procedure or [STANDARD]),
-            transform=transform, kl=kl, beta=beta, prompt=prompt, reward=reward, policy=policy,
-            base=base, truth=truth, log_ratio=log_ratio, sample=sample, wide=wide, strict=strict,
-            law=law, level=level, bootstrap=bootstrap, seed=seed, memory=memory,
-            dask=True if dask == "local" else dask, progress=step,
-        )  # fmt: skip
+            scores,
+            procedure=procedures.several(procedure or [STANDARD]),
+            transform=transform,
+            kl=kl,
+            beta=beta,
+            prompt=prompt,
+            reward=reward,
+            policy=policy,
+            base=base,
+            truth=truth,
+            log_ratio=log_ratio,
+            sample=sample,
+            wide=wide,
+            strict=strict,
+            law=law,
+            level=level,
+            bootstrap=bootstrap,
+            seed=seed,
+            memory=memory,
+            dask=True if dask == "local" else dask,
+            progress=step,
+        )
     document = printing.json_text(result.to_dict())
     if output is not None:
         files.write_atomically(output, document.encode())

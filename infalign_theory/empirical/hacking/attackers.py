@@ -170,9 +170,15 @@ def judge_attacks(tries: Groups, n: Sequence[Any], level: float = 0.95) -> Attac
     fit_p = law.p_value()
     held = _held_out(tries, hits, counts)
     return AttackSuccess(
-        tuple(rows), law.alpha, law.beta, fit_p, held, tries.prompts, tries.values.size,
-        _verdict(rows, fewest, fit_p, held),
-    )  # fmt: skip
+        rows=tuple(rows),
+        alpha=law.alpha,
+        beta=law.beta,
+        fit_p=fit_p,
+        held_out=held,
+        prompts=tries.prompts,
+        samples=tries.values.size,
+        verdict=_verdict(rows, fewest, fit_p, held),
+    )
 
 
 @dataclass(frozen=True)

@@ -113,9 +113,15 @@ def predict(
     against = None if against_procedure is None else as_procedure(against_procedure)
     wished = BaseLaw.of(law)
     table = read_scores(
-        scores, prompt=prompt, reward=reward, policy=policy, base=base, truth=truth, wide=wide,
+        scores,
+        prompt=prompt,
+        reward=reward,
+        policy=policy,
+        base=base,
+        truth=truth,
+        wide=wide,
         memory=memory,
-    )  # fmt: skip
+    )
     notes = list(one_policy(table.by_file)) + [found.text for found in table.findings]
     ties = _tie_fraction(table)
     chosen = wished.chosen(ties)
@@ -128,10 +134,16 @@ def predict(
         contest = Contest(table.rewards, bases, ours, against)
         if chosen is BaseLaw.CONTINUOUS:
             found = [
-                continuous_row(c, ours, against, bases.prompts, beta=strength,
-                               kl=None if strength is not None else nats)
+                continuous_row(
+                    c,
+                    ours,
+                    against,
+                    bases.prompts,
+                    beta=strength,
+                    kl=None if strength is not None else nats,
+                )
                 for c in choices
-            ]  # fmt: skip
+            ]
         else:
             best = None if strength is not None else contest.optima.win_rates_at_kl(nats)
             found = [discrete_row(c, contest, strength, nats, best) for c in choices]
@@ -146,9 +158,12 @@ def predict(
     else:
         notes += _few_samples(procedures, int(table.rewards.sizes.min()))
     return Prediction(
-        tuple(rows), int(table.rewards.values.size), ties, tuple(dict.fromkeys(notes)),
+        tuple(rows),
+        int(table.rewards.values.size),
+        ties,
+        tuple(dict.fromkeys(notes)),
         pairs is not None,
-    )  # fmt: skip
+    )
 
 
 def _listed(procedure: Procedure | str | Sequence[Procedure | str]) -> list[Procedure]:

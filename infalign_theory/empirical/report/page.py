@@ -61,11 +61,16 @@ def render(result: Validation, command: str | None) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": _percent, "points": _points, "share_interval": _share_interval,
+        "percent": _percent,
+        "points": _points,
+        "share_interval": _share_interval,
         "points_interval": _points_interval,
-        "number": number, "interval": _interval, "signed": _signed, "cut": cut,
+        "number": number,
+        "interval": _interval,
+        "signed": _signed,
+        "cut": cut,
         "procedure": _procedure,
-    }  # fmt: skip
+    }
     return environment.get_template("report.html.j2").render(
         result=result,
         sections=[_Section.of(result, policy) for policy in result.policies.values()],
@@ -149,9 +154,13 @@ def _divergences(policy: PolicyValidation) -> Iterator[_Divergence]:
     yield row("Of calibrated rewards", policy.calibrated_kl, _CALIBRATED, "")
     floor = policy.kl_floor
     yield _Divergence(
-        "Floor", floor, None, _FLOOR if math.isfinite(floor) else "Without bound: every "
-        "comparison of single samples has the same winner."
-    )  # fmt: skip
+        "Floor",
+        floor,
+        None,
+        _FLOOR
+        if math.isfinite(floor)
+        else "Without bound: every comparison of single samples has the same winner.",
+    )
 
 
 def _parameters(theory: Theory | None) -> Iterator[tuple[str, float, tuple[float, float] | None]]:
@@ -161,9 +170,11 @@ def _parameters(theory: Theory | None) -> Iterator[tuple[str, float, tuple[float
         yield "Exponent t", theory.t.value, theory.t.ci
     yield "Strength k", theory.k.value, theory.k.ci
     low, high = theory.k.ci or (0.0, 0.0)
-    yield "Regularisation \N{GREEK SMALL LETTER BETA} = 1/k", theory.beta, (
-        (1.0 / high, 1.0 / low) if low > 0.0 else None
-    )  # fmt: skip
+    yield (
+        "Regularisation \N{GREEK SMALL LETTER BETA} = 1/k",
+        theory.beta,
+        ((1.0 / high, 1.0 / low) if low > 0.0 else None),
+    )
 
 
 def _missing(policy: PolicyValidation) -> Iterator[str]:

@@ -49,8 +49,12 @@ _KINDS = {
 _BESIDE = {"standard": 0, "bon": -1, "won": 1}
 _OURS: dict[str, Any] = {"color": BLACK, "markersize": 5.5}
 _BAR: dict[str, Any] = {
-    "fmt": "none", "ecolor": BLACK, "elinewidth": 1.3, "capsize": 3.0, "zorder": 11,
-}  # fmt: skip
+    "fmt": "none",
+    "ecolor": BLACK,
+    "elinewidth": 1.3,
+    "capsize": 3.0,
+    "zorder": 11,
+}
 
 
 @dataclass(frozen=True)
@@ -140,16 +144,26 @@ def calibrated(policy: PolicyValidation, level: float) -> Plate | None:
     with _style():
         ax = _axes()
         ax.bar(
-            shares.edges[:-1], shares.observed / width, width, align="edge", color="#dcdcdc",
-            edgecolor="#8c8c8c", linewidth=0.7, label="observed, with intervals",
-        )  # fmt: skip
+            shares.edges[:-1],
+            shares.observed / width,
+            width,
+            align="edge",
+            color="#dcdcdc",
+            edgecolor="#8c8c8c",
+            linewidth=0.7,
+            label="observed, with intervals",
+        )
         middle, density = shares.edges[:-1] + width / 2, shares.observed / width
         ax.errorbar(middle, density, reach / width, fmt="none", ecolor=BLACK, elinewidth=1.1)
         style = style_of(theory.transform)
         ax.stairs(
-            shares.expected / width, shares.edges, baseline=None, color=style.color, linewidth=2.0,
+            shares.expected / width,
+            shares.edges,
+            baseline=None,
+            color=style.color,
+            linewidth=2.0,
             label=law_words(theory),
-        )  # fmt: skip
+        )
         ax.axhline(1.0, color=GREY, linestyle=(0, (1.0, 1.6)), linewidth=1.4, label="base, uniform")
         ax.set(xlim=(0.0, 1.0), ylim=(0.0, None), xlabel="Calibrated reward u", ylabel="Density")
         seen = ", ".join(f"{value:.2f}" for value in density)
@@ -223,12 +237,18 @@ def _expected(ax: Axes, theory: Theory, row: WinRate, nats: Array) -> None:
         _curve(ax, theory.transform, row.procedure, nats, f"transform of the {law_words(theory)}")
     if row.predicted is not None:
         ax.plot(
-            theory.kl.value, row.predicted, "D", color=style_of(theory.transform).color,
-            markerfacecolor="none", markersize=10.0, markeredgewidth=1.5, zorder=10,
+            theory.kl.value,
+            row.predicted,
+            "D",
+            color=style_of(theory.transform).color,
+            markerfacecolor="none",
+            markersize=10.0,
+            markeredgewidth=1.5,
+            zorder=10,
             label="what the law predicts"
             if theory.k.value >= 0.0
             else f"what the {law_words(theory)}, predicts",
-        )  # fmt: skip
+        )
 
 
 def _run(ax: Axes, policy: PolicyValidation, row: WinRate) -> None:
