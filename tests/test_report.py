@@ -26,6 +26,7 @@ from infalign_theory.empirical.report.page import (
     visible,
     write_report,
 )
+from infalign_theory.empirical.report.plates import Picture
 from infalign_theory.empirical.validation.entry import validate
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation
 from infalign_theory.empirical.validation.words import percent
@@ -384,7 +385,7 @@ def test_many_differences_are_cut(plain: Validation, rich: Validation) -> None:
 # --- pictures
 
 
-def svg(picture: pictures.Picture) -> str:
+def svg(picture: Picture) -> str:
     return base64.b64decode(picture.uri.partition(",")[2]).decode()
 
 

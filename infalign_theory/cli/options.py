@@ -13,16 +13,19 @@ from infalign_theory.spelling import NUMBER
 
 __all__ = [
     "AgainstOption",
+    "BaseLawOption",
     "BetaOption",
     "JsonOption",
     "KlListOption",
     "KlOption",
+    "MemoryOption",
     "ProcedureArgument",
     "ProcedureOption",
     "ProceduresOption",
     "TransformArgument",
     "TransformOption",
     "TransformsOption",
+    "WideOption",
     "budgets",
     "gathered",
 ]
@@ -105,6 +108,14 @@ KlListOption = Annotated[
 BetaOption = Annotated[
     float | None, typer.Option("--beta", help="Regularisation strength instead of a budget.")
 ]
+WideOption = Annotated[
+    bool,
+    typer.Option(
+        "--wide", help="Several columns of rewards a row: those --reward matches, or all."
+    ),
+]
+BaseLawOption = Annotated[str, typer.Option(help="auto, continuous or discrete base.")]
+MemoryOption = Annotated[str, typer.Option(help="What DuckDB may use before it spills.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")
 ]

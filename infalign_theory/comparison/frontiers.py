@@ -197,7 +197,7 @@ def frontier(  # type: ignore[overload-overlap]  # a text is one name, no list o
 
 
 @overload
-def frontier(  # type: ignore[overload-overlap]  # a text is one name, no list of them
+def frontier(
     transform: Iterable[Choice | str],
     procedure: Procedure | str,
     *,

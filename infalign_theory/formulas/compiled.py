@@ -189,8 +189,8 @@ class CompiledExpression:
             node = nodes[-1]
             if math.isnan(node.anchor):
                 value = _shaped(node.value, step.shape)
-                error = _shaped(SPACING * node.value_error, step.shape)
-                return Change(0.0, value, error, 0.0, singular=True)
+                value_error = _shaped(SPACING * node.value_error, step.shape)
+                return Change(0.0, value, value_error, 0.0, singular=True)
             reach = self._reach(anchor, nodes, step)
             change, error = refined(self._program, anchor, step, node, reach)
         return Change(

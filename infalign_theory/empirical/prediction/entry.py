@@ -132,21 +132,7 @@ def predict(
     rows: list[PredictedRow] = []
     for ours in procedures:
         contest = Contest(table.rewards, bases, ours, against)
-        if chosen is BaseLaw.CONTINUOUS:
-            found = [
-                continuous_row(
-                    c,
-                    ours,
-                    against,
-                    bases.prompts,
-                    beta=strength,
-                    kl=None if strength is not None else nats,
-                )
-                for c in choices
-            ]
-        else:
-            best = None if strength is not None else contest.optima.win_rates_at_kl(nats)
-            found = [discrete_row(c, contest, strength, nats, best) for c in choices]
+        found = _rows(choices, contest, chosen, strength, nats)
         if pairs is not None:
             true = TruthRows(pairs, contest)
             completed = [true.completed(row, c) for row, c in zip(found, choices, strict=True)]
@@ -164,6 +150,18 @@ def predict(
         tuple(dict.fromkeys(notes)),
         pairs is not None,
     )
+
+
+def _rows(
+    choices: list[Choice], contest: Contest, law: BaseLaw, beta: float | None, nats: float
+) -> list[PredictedRow]:
+    """A row a choice, on the kind of base that was chosen."""
+    if law is BaseLaw.CONTINUOUS:
+        ours, against, prompts = contest.procedure, contest.against, contest.bases.prompts
+        kl = nats if beta is None else None
+        return [continuous_row(c, ours, against, prompts, beta=beta, kl=kl) for c in choices]
+    best = contest.optima.win_rates_at_kl(nats) if beta is None else None
+    return [discrete_row(c, contest, beta, nats, best) for c in choices]
 
 
 def _listed(procedure: Procedure | str | Sequence[Procedure | str]) -> list[Procedure]:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from infalign_theory import __version__
 from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.report import pictures
+from infalign_theory.empirical.report.plates import Plate
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation, WinRate
 from infalign_theory.empirical.validation.verdicts import hacking
@@ -112,10 +113,10 @@ class _Section:
     rows: tuple[WinRate, ...]
     verdict: tuple[tuple[str, bool], ...]
     notes: tuple[str, ...]
-    frontiers: pictures.Plate
-    calibrated: pictures.Plate | None
-    by_size: pictures.Plate
-    by_truth: pictures.Plate | None
+    frontiers: Plate
+    calibrated: Plate | None
+    by_size: Plate
+    by_truth: Plate | None
     divergences: tuple[_Divergence, ...]
     parameters: tuple[tuple[str, float, tuple[float, float] | None], ...]
     missing: tuple[str, ...]
