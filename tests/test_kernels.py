@@ -198,7 +198,7 @@ def test_which_slopes_are_a_single_whole_power(text, single):
 
 
 def plain_descend(x, k, p, b, slope):
-    """The recursion of 2.2 from the top atom down, as written there."""
+    """The recursion of (eq-atoms) from the top atom down, as written there."""
     top = 1 / (1 + np.exp(-x))
     ratio = [top / p[0]]
     held = top
@@ -267,7 +267,7 @@ def test_all_roots_against_a_fine_scan(procedure, k, seed):
 
 
 def test_two_solutions_of_worst_of_16():
-    """2.4: two atoms, top mass 0.3, N = 16, beta = 0.2 has S = 0.3 and S near 1."""
+    """(eq-atoms): two atoms, top mass 0.3, N = 16, beta = 0.2 has S = 0.3 and S near 1."""
     g = as_procedure("won:16")
     p = np.array([0.3, 0.7])
     value = g.cdf(np.array([1.0, 0.7, 0.0]), np.array([0.0, 0.3, 1.0]))[0]

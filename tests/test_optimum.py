@@ -82,7 +82,7 @@ def test_evidence_comes_with_every_optimum(row):
 @pytest.mark.parametrize("beta", [1.0, 0.1, 0.01])
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_kl_in_terms_of_an_end_density(ours, theirs, beta):
-    """2.3: BoN KL = log f(1) - (n/beta)(1-W), WoN KL = log f(0) + (n/beta) W."""
+    """Along the optimum: BoN KL = log f(1) - (n/beta)(1-W), WoN KL = log f(0) + (n/beta) W."""
     best = best_at(ours, theirs, "beta", beta)
     n = number_of(ours)
     worst = ours.startswith("won")
@@ -112,7 +112,7 @@ def test_the_frontier_climbs_at_rate_beta(ours, theirs, kl):
 @pytest.mark.parametrize("kl", [1e-4, 0.3, 2.0])
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4", "bon:32", "won:32"])
 def test_the_transform_is_the_gradient_of_the_win_rate(procedure, kl):
-    """2.2: Phi*(v) = -int_v^1 g'(F) g_ref'(u) du, by scipy from F alone."""
+    """(eq-coupled): Phi*(v) = -int_v^1 g'(F) g_ref'(u) du, by scipy from F alone."""
     best = best_at(procedure, procedure, "kl", kl)
     g = as_procedure(procedure)
 
@@ -201,7 +201,7 @@ def test_very_different_numbers_on_the_two_sides(kind, n, m, kl):
 @pytest.mark.parametrize("beta", [2.0, 0.5, 0.05])
 @pytest.mark.parametrize(("n", "m"), [(8, 2), (2, 64), (64, 1), (128, 1), (1000, 1)])
 def test_worst_of_many_against_few_by_a_stiff_solver(n, m, beta):
-    """2.3 with h = log(x G'/G) over kappa = log(1/beta), by scipy's implicit Radau."""
+    """(eq-single-ode) with h = log(x G'/G) over kappa = log(1/beta), by scipy's implicit Radau."""
 
     def rates(kappa, y):
         phi = np.exp(y[0])

@@ -73,7 +73,7 @@ def test_reference_discrete(row):
 
 
 def exact_kl(name, k):
-    """2.6 of the design, in 60 digits."""
+    """Closed forms of (eq-tilt) and (eq-log), in 60 digits."""
     k = mpf(k)
     if name == "identity":
         return k * (1 / (1 - mp.exp(-k)) - 1 / k) - mp.log(mp.expm1(k) / k)

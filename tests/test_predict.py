@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,14 +15,8 @@ from infalign_theory.empirical.scores.reading import read_scores
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.errors import InfalignError
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-JUDGE = DATA / "judge_goodhart" / "scores.csv"
-MATHS = DATA / "qwen_math_rm" / "scores.jsonl"
 NAMES = ["standard", "bon:2", "bon:16", "won:2", "won:16"]
 TRANSFORMS = ["identity", "log", "logit", "exp:10", "exp:-10", "power:3", "expr:exp(3*u)-u"]
-
-needs_judge = pytest.mark.skipif(not JUDGE.exists(), reason="the judge scores are not here")
-needs_maths = pytest.mark.skipif(not MATHS.exists(), reason="the reward model scores are not here")
 
 
 def scores_of(seed=0, prompts=7, size=12, levels=6):
@@ -292,17 +285,16 @@ def real(path, **columns):
     return PromptBases.of(read_scores(path, **columns).rewards)
 
 
-@needs_judge
 @pytest.mark.parametrize(("n", "expected"), [(2, 0.127), (4, 0.401), (16, 1.049)])
-def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected):
-    laws = real(JUDGE, prompt="task_id", reward="judge_score")
+def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected, judge_scores):
+    laws = real(judge_scores, prompt="task_id", reward="judge_score")
     assert laws.prompts == 120
     picked = laws.increments(it.BestOfN(n))  # the law of the best of N: F_i^N - F_{i-1}^N
     kls = laws.kls(np.log(picked / laws.mass))
     assert kls.mean() == pytest.approx(expected, abs=5e-4)
     assert kls.max() <= np.log(n) - (n - 1) / n + 1e-12  # an upper bound once there are ties
     # best-of-N distillation itself, by pandas and the definition
-    frame = pd.read_csv(JUDGE)
+    frame = pd.read_csv(judge_scores)
     again = []
     for _, group in frame.groupby("task_id"):
         share = group["judge_score"].value_counts(normalize=True).sort_index().to_numpy()
@@ -311,18 +303,17 @@ def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected):
     assert kls.mean() == pytest.approx(np.mean(again), rel=1e-12)
 
 
-@needs_judge
-def test_prediction_on_the_judge_scores():
+def test_prediction_on_the_judge_scores(judge_scores):
     columns = {"prompt": "task_id", "reward": "judge_score"}
     found = it.predict(
-        JUDGE,
+        judge_scores,
         procedure=["bon:4", "won:4"],
         transform=["identity", "log", "exp:10", "optimal"],
         kl=0.2,
         **columns,
     )
     assert found.samples == 2880
-    frame = pd.read_csv(JUDGE).rename(columns={"task_id": "prompt", "judge_score": "reward"})
+    frame = pd.read_csv(judge_scores).rename(columns={"task_id": "prompt", "judge_score": "reward"})
     for row in found.rows:
         assert row.prompts == 120
         assert row.kl == pytest.approx(0.2, rel=1e-9)
@@ -335,20 +326,19 @@ def test_prediction_on_the_judge_scores():
     assert it.predict(frame, **options).rows[0] == found.rows[2]
 
 
-@needs_maths
-def test_prediction_on_the_reward_model_scores():
+def test_prediction_on_the_reward_model_scores(maths_scores):
     columns = {"prompt": "problem", "reward": "rm_score"}
     found = it.predict(
-        MATHS, procedure=["bon:2", "bon:8"], transform=["log", "optimal"], kl=0.5, **columns
+        maths_scores, procedure=["bon:2", "bon:8"], transform=["log", "optimal"], kl=0.5, **columns
     )
     assert found.samples == 800
-    raw = [json.loads(line) for line in MATHS.read_text().splitlines()]
+    raw = [json.loads(line) for line in maths_scores.read_text().splitlines()]
     groups = {}
     for row in raw:
         groups.setdefault(row["problem"], []).append(row["rm_score"])
     repeated = sum(len(set(scores)) < len(scores) for scores in groups.values())
     assert repeated == 59
-    laws = real(MATHS, **columns)
+    laws = real(maths_scores, **columns)
     assert int(np.sum(np.diff(laws.offsets) < 8)) == repeated
     for row in found.rows:
         assert row.prompts == 100
@@ -356,9 +346,8 @@ def test_prediction_on_the_reward_model_scores():
         assert row.regret >= -1e-12
 
 
-@needs_judge
-def test_the_optimum_of_every_judge_prompt_is_stationary():
-    laws = real(JUDGE, prompt="task_id", reward="judge_score")
+def test_the_optimum_of_every_judge_prompt_is_stationary(judge_scores):
+    laws = real(judge_scores, prompt="task_id", reward="judge_score")
     for name, n in (("bon", 4), ("won", 16)):
         procedure = it.BestOfN(n) if name == "bon" else it.WorstOfN(n)
         ratio = PromptOptima(laws, procedure).at(1 / 0.05)

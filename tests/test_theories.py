@@ -23,7 +23,6 @@ from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.procedures.names import as_procedure
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def ranks_of(aligned, base):
@@ -285,10 +284,9 @@ def test_the_sample_run_is_what_its_maker_says():
     assert not found.findings
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the real scores are not here")
 @pytest.mark.parametrize("plan", [{}, {"transform": "log"}, {"transform": "log", "beta": 0.5}])
-def test_best_of_three_from_half_of_real_scores_is_as_predicted(plan):
-    scores = pd.read_csv(DATA / "judge_goodhart" / "scores.csv")
+def test_best_of_three_from_half_of_real_scores_is_as_predicted(plan, judge_scores):
+    scores = pd.read_csv(judge_scores)
     table = scores["judge_score"].to_numpy(dtype=float).reshape(120, 24)
     base, kept = table[:, :12], table[:, 12:].reshape(120, 4, 3).max(axis=2)
     task = np.arange(120)

@@ -24,9 +24,6 @@ from infalign_theory.cli import app as cli
 from infalign_theory.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-GOODHART = DATA / "judge_goodhart" / "scores.csv"
-MATH = DATA / "qwen_math_rm" / "scores.jsonl"
 SIDES = ["bon:1", "bon:2", "bon:3", "bon:4", "won:1", "won:2", "won:3", "won:4", "standard"]
 COLUMNS = ["prompt", "policy", "reward", "truth", "log_ratio", "sample"]
 
@@ -886,8 +883,6 @@ def test_any_small_table_is_judged_or_refused(data):
 
 
 # ------------------------------------------------------------------------------------- real data
-needs_goodhart = pytest.mark.skipif(not GOODHART.exists(), reason=f"no {GOODHART.name} here")
-needs_math = pytest.mark.skipif(not MATH.exists(), reason=f"no {MATH.name} here")
 PRINTED = {1: 0.668, 2: 0.715, 4: 0.767, 8: 0.810, 16: 0.829, 24: 0.8315}
 
 
@@ -896,9 +891,8 @@ def with_itself(table):
     return pd.concat([table.assign(policy="base"), table.assign(policy="again")])
 
 
-@needs_goodhart
-def test_a_judge_against_itself_is_even_and_its_picks_are_as_published():
-    table = with_itself(pd.read_csv(GOODHART))
+def test_a_judge_against_itself_is_even_and_its_picks_are_as_published(judge_scores):
+    table = with_itself(pd.read_csv(judge_scores))
     names = [f"{kind}:{n}" for kind in ("bon", "won") for n in PRINTED]
     result = plain(
         table,
@@ -926,9 +920,8 @@ def test_a_judge_against_itself_is_even_and_its_picks_are_as_published():
             assert abs(row.truth.picked.base - PRINTED[n]) <= half
 
 
-@needs_math
-def test_a_reward_model_against_itself_is_even():
-    table = with_itself(pd.read_json(MATH, lines=True))
+def test_a_reward_model_against_itself_is_even(maths_scores):
+    table = with_itself(pd.read_json(maths_scores, lines=True))
     names = ["standard", "bon:2", "bon:8", "won:3", "won:8"]
     result = plain(
         table,
@@ -965,11 +958,10 @@ def agrees_with_theory(result):
         assert abs(row.z) < 3.5, row.procedure
 
 
-@needs_goodhart
 @pytest.mark.parametrize("plan", [{}, {"transform": "log", "beta": 0.5}], ids=["fit", "plan"])
-def test_best_of_three_of_real_scores_is_its_law(plan):
+def test_best_of_three_of_real_scores_is_its_law(plan, judge_scores):
     """Best-of-N is the tilt by log u at beta = 1 / (N - 1), where ties are rare."""
-    table = halves(pd.read_csv(GOODHART), "task_id", "judge_score", 12, 3)
+    table = halves(pd.read_csv(judge_scores), "task_id", "judge_score", 12, 3)
     names = [f"{kind}:{n}" for kind in ("bon", "won") for n in (1, 2, 4)]
     names = names if not plan else ["bon:4", "won:2"]
     result = plain(table, prompt="task_id", reward="judge_score", procedure=names, **plan)
@@ -979,10 +971,9 @@ def test_best_of_three_of_real_scores_is_its_law(plan):
     agrees_with_theory(result)
 
 
-@needs_math
 @pytest.mark.parametrize("plan", [{}, {"transform": "log", "beta": 1.0}], ids=["fit", "plan"])
-def test_best_of_two_of_a_reward_model_is_its_law(plan):
-    table = halves(pd.read_json(MATH, lines=True), "problem", "rm_score", 4, 2)
+def test_best_of_two_of_a_reward_model_is_its_law(plan, maths_scores):
+    table = halves(pd.read_json(maths_scores, lines=True), "problem", "rm_score", 4, 2)
     names = ["bon:1", "bon:2", "won:2"]
     result = plain(table, prompt="problem", reward="rm_score", procedure=names, **plan)
     agrees_with_theory(result)

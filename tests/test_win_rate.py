@@ -99,7 +99,7 @@ def test_the_base_policy_wins_by_numbers_alone(text, n, m):
 @pytest.mark.parametrize("text", ["identity", "exp:10", "exp:-10", "power:7", "expr:exp(3*u)-u"])
 @pytest.mark.parametrize(("n", "sign"), [(4, 1), (4, -1), (32, 1)])
 def test_the_integral_in_u_itself(text, n, sign):
-    """2.1 by mpmath, with the closed or integrated F: W = 1 - int g(F) dg."""
+    """(eq-win-rate) by mpmath, with the closed or integrated F: W = 1 - int g(F) dg."""
     policy = aligned(text, "kl", 0.7)
     nodes, weights = np.polynomial.legendre.leggauss(200)
     u, w = (nodes + 1) / 2, weights / 2
@@ -151,7 +151,7 @@ def test_the_base_is_the_opponent_by_default(text, procedure):
     [("u", "1-u"), ("exp(4*u)", "exp(4*(1-u))"), ("u**2+log(u)", "(1-u)**2+log(1-u)")],
 )
 def test_reflection(text, mirrored, n):
-    """2.5: Worst-of-N of a transform is Best-of-N of its mirror image, seen by the loser."""
+    """(eq-reflection): Worst-of-N of a transform is Best-of-N of its mirror image, seen by the loser."""
     one, two = (it.align(it.Expression(t), kl=0.7) for t in (text, mirrored))
     assert it.win_rate(one, it.WorstOfN(n)) == pytest.approx(
         1 - it.win_rate(two, it.BestOfN(n)), abs=1e-12
