@@ -51,5 +51,5 @@ def judge_scores(real_scores):
 
 @pytest.fixture
 def maths_scores(real_scores):
-    """A reward model's scores of mathematical answers: no ties."""
+    """A reward model's real-valued scores of answers to 100 problems, with the truth."""
     return real_scores("qwen_math_rm") / "scores.jsonl"
