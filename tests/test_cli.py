@@ -25,7 +25,16 @@ OPTIMUM = ["optimum", "--procedure", "bon:4", "--kl", "0.5"]
 COMPARE_KEYS = [
     "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "optimal", "regret",
 ]  # fmt: skip
-OPTIMUM_KEYS = ["procedure", "beta", "kl", "win_rate", "residual", "gap", "alternatives"]
+OPTIMUM_KEYS = [
+    "procedure",
+    "beta",
+    "scaled_beta",
+    "kl",
+    "win_rate",
+    "residual",
+    "gap",
+    "alternatives",
+]
 PREDICT_KEYS = [
     "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "ci", "optimal", "regret",
     "prompts", "law", "corrected", "notes",

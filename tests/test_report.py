@@ -28,8 +28,8 @@ from infalign_theory.empirical.report.page import (
 )
 from infalign_theory.empirical.report.plates import Picture
 from infalign_theory.empirical.validation.entry import validate
+from infalign_theory.empirical.validation.phrasing import percent
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation
-from infalign_theory.empirical.validation.words import percent
 from infalign_theory.errors import InputError
 from infalign_theory.plotting.style import minus
 

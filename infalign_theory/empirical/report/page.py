@@ -22,9 +22,9 @@ from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.report import pictures
 from infalign_theory.empirical.report.plates import Plate
 from infalign_theory.empirical.statistics.uncertainty import Estimate
+from infalign_theory.empirical.validation.phrasing import percent, procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation, WinRate
 from infalign_theory.empirical.validation.verdicts import hacking
-from infalign_theory.empirical.validation.words import percent, procedure_words
 from infalign_theory.output import write_atomically
 from infalign_theory.plotting.style import minus
 

@@ -12,8 +12,8 @@ from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.report.plates import Plate, empty_axes, plate, report_style
 from infalign_theory.empirical.statistics.uncertainty import Estimate, student_interval
+from infalign_theory.empirical.validation.phrasing import percent, procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
-from infalign_theory.empirical.validation.words import percent, procedure_words
 from infalign_theory.errors import InfalignError, InputError
 from infalign_theory.plotting.curves import current_axes, draw_curve
 from infalign_theory.plotting.style import BLACK, GREY, style_of

@@ -9,8 +9,8 @@ from infalign_theory.empirical.fitting.theories import ENOUGH_BASE
 from infalign_theory.empirical.statistics.kl import kl_floor
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.survey.measurements import Measurements
+from infalign_theory.empirical.validation.phrasing import procedure_words
 from infalign_theory.empirical.validation.results import WinRate
-from infalign_theory.empirical.validation.words import procedure_words
 
 _MANY = 0.01  # of a policy's rows
 

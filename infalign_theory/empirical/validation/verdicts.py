@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.validation.agreement import Agreement
+from infalign_theory.empirical.validation.phrasing import percent, procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
 from infalign_theory.empirical.validation.spending import KLSource
-from infalign_theory.empirical.validation.words import percent, procedure_words
 
 _MOST = 5
 _ROUNDING = 1e-9  # of a win rate
