@@ -80,9 +80,12 @@ def told(aligned: Groups, base: Groups, procedures: tuple[str, ...], **plan: obj
     ranks = TiedRanks(counts, atoms, found.below, found.equal, aligned.offsets)
     law = Law.DISCRETE if tie_fractions(base).mean() > FREQUENT_TIES else Law.CONTINUOUS
     request = TheoryRequest(
-        transform=plan.get("transform"), beta=plan.get("beta"), kl=plan.get("kl"),
-        procedures=procedures, level=0.95,
-    )  # fmt: skip
+        transform=plan.get("transform"),
+        beta=plan.get("beta"),
+        kl=plan.get("kl"),
+        procedures=procedures,
+        level=0.95,
+    )
     theory, _ = theory_of(ranks, law, request)
     if theory is None:
         return "no law"
@@ -92,10 +95,24 @@ def told(aligned: Groups, base: Groups, procedures: tuple[str, ...], **plan: obj
         n = int(name.partition(":")[2] or 1)
         blocks = min(aligned.sizes[0], base.sizes[0]) // n
         value, ci, z = predicted(rates, theory, at, blocks, 0.95)
-        rows.append(WinRate(
-            name, float(rates.mean()), 0.0, None, value, ci, z, rates.size, 0, None, None, None,
-            Pick(0.0, 0.0), None,
-        ))  # fmt: skip
+        rows.append(
+            WinRate(
+                name,
+                float(rates.mean()),
+                0.0,
+                None,
+                value,
+                ci,
+                z,
+                rates.size,
+                0,
+                None,
+                None,
+                None,
+                Pick(0.0, 0.0),
+                None,
+            )
+        )
     verdict = agreement(rows, theory)
     if verdict.untold is not None:
         return "cannot tell"
@@ -126,8 +143,10 @@ def main() -> None:
     parser.add_argument("--planned", action="store_true", help="laws named beforehand")
     parser.add_argument("--uneven", action="store_true", help="a law of grades for each prompt")
     asked = parser.parse_args()
-    axes = [[float(x) for x in getattr(asked, name).split(",")] for name in
-            ("grades", "base", "prompts")]  # fmt: skip
+    axes = [
+        [float(x) for x in getattr(asked, name).split(",")]
+        for name in ("grades", "base", "prompts")
+    ]
     print(
         f"{'grades':>6} {'base':>5} {'prompts':>7} {'transform':>9}  departs  cannot tell  no law"
     )

@@ -35,11 +35,16 @@ def rows(label: str) -> list[dict[str, object]]:
         correct = rng.random(SAMPLES) < chance
         log_ratio = np.log(policy.pdf(u))
         for i in range(SAMPLES):
-            out.append({
-                "question": f"q{prompt:03d}", "label": label, "sample": i,
-                "rm_logit": round(float(logit[i]), 4), "correct": bool(correct[i]),
-                "log_ratio": round(float(log_ratio[i]), 4) + 0.0,
-            })  # fmt: skip
+            out.append(
+                {
+                    "question": f"q{prompt:03d}",
+                    "label": label,
+                    "sample": i,
+                    "rm_logit": round(float(logit[i]), 4),
+                    "correct": bool(correct[i]),
+                    "log_ratio": round(float(log_ratio[i]), 4) + 0.0,
+                }
+            )
     return out
 
 

@@ -41,3 +41,15 @@ def real_scores():
         return folder
 
     return find
+
+
+@pytest.fixture
+def judge_scores(real_scores):
+    """A judge's integer scores of 120 prompts, with the truth: many ties."""
+    return real_scores("judge_goodhart") / "scores.csv"
+
+
+@pytest.fixture
+def maths_scores(real_scores):
+    """A reward model's real-valued scores of answers to 100 problems, with the truth."""
+    return real_scores("qwen_math_rm") / "scores.jsonl"

@@ -116,11 +116,9 @@ def test_regret_with_reused_samples(samples, expected):
 @pytest.mark.simulation
 def test_stated_error_is_the_spread_over_seeds():
     runs = [
-        calibration_cost(
-            "exp:10", "bon:4", kl=0.5, samples=8, reuse=True, prompts=400, seed=seed
-        )
+        calibration_cost("exp:10", "bon:4", kl=0.5, samples=8, reuse=True, prompts=400, seed=seed)
         for seed in range(40)
-    ]  # fmt: skip
+    ]
     spread = np.std([run.regret for run in runs], ddof=1)
     assert spread == pytest.approx(np.mean([run.stderr for run in runs]), rel=0.4)
 

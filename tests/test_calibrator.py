@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,6 @@ from infalign_theory.training.calibrator import Calibrator
 from infalign_theory.training.choosing import tail_scores
 from infalign_theory.training.pooling import Anchor, Moments, order_bounds
 from infalign_theory.training.samples import BaseSamples
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "judge_goodhart" / "scores.csv"
 
 
 def frame_of(law, prompts=64, size=16, seed=0):
@@ -233,9 +230,8 @@ def test_a_prompt_whose_samples_agree_falls_back_to_ranks():
     assert cal.calibrate("p003", [2.4, 2.5, 2.6]).tolist() == pytest.approx([1 / 18, 0.5, 17 / 18])
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the judge scores are not here")
-def test_real_judge_scores_are_graded():
-    cal = Calibrator.fit(DATA, prompt="task_id", reward="judge_score")
+def test_real_judge_scores_are_graded(judge_scores):
+    cal = Calibrator.fit(judge_scores, prompt="task_id", reward="judge_score")
     assert (len(cal.prompts), cal.samples, cal.method) == (120, 2880, "ranks")
     assert cal.uniformity.ties > 0.2
 

@@ -347,8 +347,10 @@ def test_any_numbers_give_a_document_or_one_line(
     capsys, scores, command, procedure, transform, option, number
 ):
     rest = {
-        "compare": ["-t", transform], "optimum": [], "predict": [scores, "-t", transform],
-    }[command]  # fmt: skip
+        "compare": ["-t", transform],
+        "optimum": [],
+        "predict": [scores, "-t", transform],
+    }[command]
     option = "--kl" if command == "compare" else option
     with pytest.raises(SystemExit) as stop:
         cli.main([command, *rest, "-p", procedure, f"{option}={number!r}", "--json"])
@@ -372,8 +374,13 @@ def program(*arguments, **options):
     code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        capture_output=True, text=True, timeout=120, cwd=ROOT, env=environment, **options,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        env=environment,
+        **options,
+    )
 
 
 def test_a_process_prints_one_document_and_exits_0():
@@ -408,8 +415,12 @@ def test_a_reader_that_stops_reading_is_no_error(json_flag):
     try:
         done = subprocess.run(
             [sys.executable, "-c", code, *COMPARE, *json_flag],
-            stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, cwd=ROOT,
-        )  # fmt: skip
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            cwd=ROOT,
+        )
     finally:
         os.close(writing)
     assert done.stderr == ""
@@ -422,8 +433,12 @@ def test_a_full_disk_is_one_line():
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-c", code, *COMPARE, "--json"],
-            stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, cwd=ROOT,
-        )  # fmt: skip
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            cwd=ROOT,
+        )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
 
@@ -435,8 +450,11 @@ def test_closed_streams_cause_no_traceback(closed, tmp_path):
     code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     done = subprocess.run(
         ["sh", "-c", script, sys.executable, code],
-        capture_output=True, text=True, timeout=120, cwd=ROOT,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+    )
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 2)
 
@@ -492,9 +510,17 @@ def test_recommend_prints_exactly_its_fields(run):
     found = strict(out)
     assert (code, err) == (0, "")
     assert list(found) == [
-        "kl", "procedures", "transform", "beta", "scaled_beta", "win_rate", "optimal", "regret",
-        "alternatives", "settings",
-    ]  # fmt: skip
+        "kl",
+        "procedures",
+        "transform",
+        "beta",
+        "scaled_beta",
+        "win_rate",
+        "optimal",
+        "regret",
+        "alternatives",
+        "settings",
+    ]
     assert found["procedures"] == ["bon:8"]
     assert found["transform"].startswith("exp:34.17")
     assert found["regret"] == pytest.approx(found["optimal"] - found["win_rate"], abs=1e-15)
@@ -513,9 +539,19 @@ def test_recommend_says_why(run):
 
 def test_several_transforms_budgets_and_opponents(run):
     code, out, _ = run(
-        "compare", "-p", "bon:4", "identity,exp:5", "log", "--kl", "0.1,0.5", "--kl", "1",
-        "--against-procedure", "standard", "--json",
-    )  # fmt: skip
+        "compare",
+        "-p",
+        "bon:4",
+        "identity,exp:5",
+        "log",
+        "--kl",
+        "0.1,0.5",
+        "--kl",
+        "1",
+        "--against-procedure",
+        "standard",
+        "--json",
+    )
     rows = strict(out)
     assert code == 0
     assert [row["kl"] for row in rows[::3]] == [0.1, 0.5, 1.0]
@@ -584,14 +620,21 @@ def test_every_help_has_examples_that_run(run, name, monkeypatch):
 def test_python_m_is_the_same_program():
     done = subprocess.run(
         [sys.executable, "-m", "infalign_theory", "--version"],
-        capture_output=True, text=True, cwd=ROOT, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
     assert done.stdout == f"infalign {it.__version__}\n"
 
 
 def test_shells_can_complete():
-    environment = {**os.environ, "_INFALIGN_COMPLETE": "complete_bash",
-                   "COMP_WORDS": "infalign compare -p bon", "COMP_CWORD": "3"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "_INFALIGN_COMPLETE": "complete_bash",
+        "COMP_WORDS": "infalign compare -p bon",
+        "COMP_CWORD": "3",
+    }
     code = "import sys; sys.argv = ['infalign']; from infalign_theory.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT

@@ -6,7 +6,6 @@ import json
 from fractions import Fraction
 from itertools import combinations
 from math import comb, log
-from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -24,12 +23,6 @@ from infalign_theory.empirical.statistics import kl as divergence
 from infalign_theory.empirical.statistics import uncertainty
 from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.kernels import ustatistics
-
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-JUDGE = DATA / "judge_goodhart" / "scores.csv"
-MATHS = DATA / "qwen_math_rm" / "scores.jsonl"
-needs_judge = pytest.mark.skipif(not JUDGE.exists(), reason="the judge scores are not here")
-needs_maths = pytest.mark.skipif(not MATHS.exists(), reason="the reward model scores are not here")
 
 PICKS = {"bon": max, "won": min}
 scores = st.lists(st.integers(0, 3), min_size=1, max_size=7)
@@ -254,9 +247,13 @@ def test_bootstrap_is_the_one_of_scipy(method, theirs):
     x = np.random.default_rng(6).exponential(size=37)
     found = uncertainty.bootstrap_over_prompts(x, rng=7, resamples=999, method=method, level=0.9)
     other = stats.bootstrap(
-        (x,), np.mean, n_resamples=999, confidence_level=0.9, method=theirs,
+        (x,),
+        np.mean,
+        n_resamples=999,
+        confidence_level=0.9,
+        method=theirs,
         rng=np.random.default_rng(7),
-    )  # fmt: skip
+    )
     assert found.ci == pytest.approx(tuple(other.confidence_interval), rel=1e-12)
     assert found.stderr == pytest.approx(float(other.standard_error), rel=1e-12)
     assert found == uncertainty.bootstrap_over_prompts(
@@ -382,9 +379,8 @@ def by_prompt(frame, prompt, score):
     return Groups(frame[score].to_numpy(float), offsets), frame["correct"].to_numpy(float)
 
 
-@needs_judge
-def test_facts_of_the_judge_scores():
-    proxy, truth = by_prompt(pd.read_csv(JUDGE), "task_id", "judge_score")
+def test_facts_of_the_judge_scores(judge_scores):
+    proxy, truth = by_prompt(pd.read_csv(judge_scores), "task_id", "judge_score")
     facts = {1: 0.668, 2: 0.715, 4: 0.767, 8: 0.810, 16: 0.829}
     for n, expected in facts.items():
         found = uncertainty.mean_over_prompts(est.picked_truth(proxy, truth, f"bon:{n}"))
@@ -398,9 +394,8 @@ def test_facts_of_the_judge_scores():
         uncertainty.mean_over_prompts(est.picked_truth(proxy, truth, "bon:25"))
 
 
-@needs_maths
-def test_facts_of_the_reward_model_scores():
-    frame = pd.DataFrame([json.loads(line) for line in MATHS.read_text().splitlines()])
+def test_facts_of_the_reward_model_scores(maths_scores):
+    frame = pd.DataFrame([json.loads(line) for line in maths_scores.read_text().splitlines()])
     proxy, truth = by_prompt(frame, "problem", "rm_score")
     for name, expected in {"standard": 0.91, "bon:8": 0.94, "won:8": 0.86}.items():
         assert est.picked_truth(proxy, truth, name).mean() == pytest.approx(expected, abs=0.005)

@@ -63,9 +63,12 @@ def test_frontiers_cover_every_panel_and_transform(drawings: dict[str, Drawing])
     assert found == {(p, t) for p in PROCEDURES for t in (*TRANSFORMS, "optimal")}
     for procedure, transform in found:
         kl, won = columns(
-            drawings["frontiers"].tables[""], "kl", "win_rate",
-            procedure=procedure, transform=transform,
-        )  # fmt: skip
+            drawings["frontiers"].tables[""],
+            "kl",
+            "win_rate",
+            procedure=procedure,
+            transform=transform,
+        )
         assert kl[0] == 0.0
         assert kl[-1] >= 2.0
         assert won[0] == pytest.approx(0.5, abs=1e-15)
@@ -73,9 +76,13 @@ def test_frontiers_cover_every_panel_and_transform(drawings: dict[str, Drawing])
 
 def test_identity_frontier_is_its_closed_form(drawings: dict[str, Drawing]) -> None:
     beta, kl, won = columns(
-        drawings["frontiers"].tables[""], "beta", "kl", "win_rate",
-        procedure="standard", transform="identity",
-    )[:, 1:]  # fmt: skip
+        drawings["frontiers"].tables[""],
+        "beta",
+        "kl",
+        "win_rate",
+        procedure="standard",
+        transform="identity",
+    )[:, 1:]
     k = 1 / beta
     expected = -1 / np.expm1(-k) - 1 / k
     np.testing.assert_allclose(won, expected, rtol=0, atol=3e-10)
@@ -87,9 +94,13 @@ def test_log_frontier_is_best_of_n_distillation(
     drawings: dict[str, Drawing], procedure: str
 ) -> None:
     beta, kl, won = columns(
-        drawings["frontiers"].tables[""], "beta", "kl", "win_rate",
-        procedure=procedure, transform="log",
-    )[:, 1:]  # fmt: skip
+        drawings["frontiers"].tables[""],
+        "beta",
+        "kl",
+        "win_rate",
+        procedure=procedure,
+        transform="log",
+    )[:, 1:]
     k = 1 / beta
     np.testing.assert_allclose(won, (k + 1) / (k + 2), rtol=0, atol=1e-11)
     np.testing.assert_allclose(kl, np.log1p(k) - k / (k + 1), rtol=0, atol=1e-10)
@@ -169,8 +180,10 @@ def test_large_n_collapse(drawings: dict[str, Drawing]) -> None:
     """The distance from the limit is of order 1/N: four times less at every step."""
     table = drawings["large-n"].tables[""]
     for kind in ("Best-of-N", "Worst-of-N"):
-        gaps = [columns(table, "value", panel=f"{kind}: distance", n=str(n))[0].max()
-                for n in law_figures.LARGE_NS]  # fmt: skip
+        gaps = [
+            columns(table, "value", panel=f"{kind}: distance", n=str(n))[0].max()
+            for n in law_figures.LARGE_NS
+        ]
         np.testing.assert_allclose(np.array(gaps[1:-1]) / gaps[2:], 4.0, rtol=0.03)
         regrets = columns(table, "value", panel=f"{kind}: regret")[0]
         assert regrets.min() >= -1e-9
@@ -227,8 +240,10 @@ def test_efficiency_of_exponentials_against_mpmath(t: float) -> None:
 def test_best_first_order_exponent(n: int, best_t: float) -> None:
     found = minimize_scalar(
         lambda t: -first_order_efficiency(Exponential(t), f"bon:{n}"),
-        bounds=(n, 4 * n), method="bounded", options={"xatol": 1e-6},
-    )  # fmt: skip
+        bounds=(n, 4 * n),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
     assert found.x == pytest.approx(best_t, abs=0.006)
     assert -found.fun >= 0.9989
     assert round(first_order_efficiency("identity", "bon:4"), 3) == 0.745
@@ -398,10 +413,14 @@ def test_curves_drawn_together_can_be_told_apart() -> None:
     lines = [line for line in ax.get_lines() if line.get_gid()]
     assert [line.get_gid() for line in lines] == names
     looks = {
-        (line.get_color(), str(line._unscaled_dash_pattern), line.get_marker(),
-         line.get_markerfacecolor())
+        (
+            line.get_color(),
+            str(line._unscaled_dash_pattern),
+            line.get_marker(),
+            line.get_markerfacecolor(),
+        )
         for line in lines
-    }  # fmt: skip
+    }
     assert len(looks) == len(names)
     labels = [line.get_label() for line in lines]
     assert len(set(labels)) == len(names)

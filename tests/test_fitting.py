@@ -71,8 +71,13 @@ def test_fit_maximises_the_beta_binomial_likelihood_with_sandwich_errors(transfo
         return prompt_likelihoods(calibration, transform, k).mean()
 
     top = 0.93 if transform == "logit" else 30.0
-    best = optimize.minimize_scalar(lambda k: -mean(k), (0.01, 0.3), bounds=(-0.9, top),
-                                    method="bounded", options={"xatol": 1e-10})  # fmt: skip
+    best = optimize.minimize_scalar(
+        lambda k: -mean(k),
+        (0.01, 0.3),
+        bounds=(-0.9, top),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
     assert fit.k.value == pytest.approx(best.x, abs=2e-6)
     assert fit.log_likelihood == pytest.approx(-best.fun, abs=1e-12)
     h = 1e-4
@@ -117,8 +122,10 @@ def test_the_fitted_exponent_is_the_best_of_all_fixed_ones():
     assert same.log_likelihood == pytest.approx(free.log_likelihood, abs=1e-13)
     grid = [fit_tilt(calibration, it.Exponential(x)) for x in (t - 3, t - 0.3, t + 0.3, t + 3)]
     assert all(other.log_likelihood < free.log_likelihood for other in grid)
-    assert all(fit_tilt(calibration, name).log_likelihood < free.log_likelihood
-               for name in ("identity", "exp:40", "exp:-40"))  # fmt: skip
+    assert all(
+        fit_tilt(calibration, name).log_likelihood < free.log_likelihood
+        for name in ("identity", "exp:40", "exp:-40")
+    )
     low, high = free.k.ci  # a factor either way
     assert 0 < low < free.k.value < high
     assert low * high == pytest.approx(free.k.value**2, rel=1e-9)
@@ -222,8 +229,10 @@ def test_known_k_is_recovered_without_bias_and_covered(trials, runs):
     bias = z.mean(axis=0) / errors.mean(axis=0)
     assert np.all(np.abs(bias) < 0.25)
     assert np.all(np.abs(z.std(axis=0) / errors.mean(axis=0) - 1) < 4 / np.sqrt(2 * runs))
-    covered = np.mean([[e.ci[0] <= x <= e.ci[1] for e, x in zip(row, truth, strict=True)]
-                       for row in found], axis=0)  # fmt: skip
+    covered = np.mean(
+        [[e.ci[0] <= x <= e.ci[1] for e, x in zip(row, truth, strict=True)] for row in found],
+        axis=0,
+    )
     assert np.all(np.abs(covered - 0.95) < 3.5 * np.sqrt(0.95 * 0.05 / runs))
     assert stats.kstest(p_values, "uniform").pvalue > 1e-3
     if trials == 8:  # at c/K instead of the count's own probability
@@ -294,8 +303,11 @@ def test_samples_beyond_every_base_sample_are_out_of_reach(refused):
     for shift in (1.0, -1.0):
         beyond = calibrate(Groups.stack(rng.random((20, 4)) + shift), Groups.stack(b))
         for transform in ("identity", "log", "logit", "exp"):
-            refused(lambda t=transform, c=beyond: fit_tilt(c, t), "as extreme as 9 base samples",
-                    kind=OutOfReachError)  # fmt: skip
+            refused(
+                lambda t=transform, c=beyond: fit_tilt(c, t),
+                "as extreme as 9 base samples",
+                kind=OutOfReachError,
+            )
 
 
 def test_what_cannot_be_fitted_is_refused(refused):

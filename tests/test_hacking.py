@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -29,9 +28,6 @@ from infalign_theory.empirical.statistics.estimators import pass_at
 from infalign_theory.errors import InputError
 from infalign_theory.transforms.names import as_transform
 
-JUDGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "judge_goodhart" / "scores.csv"
-needs_judge = pytest.mark.skipif(not JUDGE.exists(), reason="the judge scores are not here")
-
 
 def world(truth, prompts, samples, seed):
     """Uniform proxies; the truth is 1 with a chance that depends on the proxy alone."""
@@ -47,10 +43,9 @@ def hacked(u):
 
 
 # ------------------------------------------------------------------------------------ the judge
-@needs_judge
-def test_the_judge_equals_the_folders_facts():
+def test_the_judge_equals_the_folders_facts(judge_scores):
     found = hacking(
-        JUDGE, reward="judge_score", truth="correct", prompt="task_id", transform="identity"
+        judge_scores, reward="judge_score", truth="correct", prompt="task_id", transform="identity"
     )
     truths = {row.n: row.truth for row in found.best_of_n}
     facts = {1: 0.668, 2: 0.715, 4: 0.767, 8: 0.810, 16: 0.829, 24: 0.8315}
@@ -66,9 +61,8 @@ def test_the_judge_equals_the_folders_facts():
     assert found.agreement.auroc.value > 0.8
 
 
-@needs_judge
-def test_halves_of_the_judge_predict_each_other_at_the_stated_rate():
-    table = pd.read_csv(JUDGE)
+def test_halves_of_the_judge_predict_each_other_at_the_stated_rate(judge_scores):
+    table = pd.read_csv(judge_scores)
     groups = [g.sort_values("judge_score") for _, g in table.groupby("task_id")]
     pairs = Pairs.of(
         tuple(str(i) for i in range(len(groups))),
@@ -99,9 +93,8 @@ def judge_picks(pairs):
     return found
 
 
-@needs_judge
-def test_the_command_prints_one_document():
-    arguments = ["hacking", str(JUDGE), "--reward", "judge_score", "--truth", "correct"]
+def test_the_command_prints_one_document(judge_scores):
+    arguments = ["hacking", str(judge_scores), "--reward", "judge_score", "--truth", "correct"]
     run = CliRunner().invoke(app, [*arguments, "--prompt", "task_id", "--json"])
     assert run.exit_code == 0
     found = json.loads(run.stdout)

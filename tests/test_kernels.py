@@ -11,8 +11,9 @@ from mpmath import mp, mpf
 from scipy import integrate, optimize
 
 from infalign_theory.kernels import descent, panels, segments, shooting, sums, terms, trajectory
+from infalign_theory.optima import closures
 from infalign_theory.procedures.names import as_procedure
-from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.points import Points
 
 RULE = (panels.X, panels.WEIGHTS, panels.FROM_LEFT)
 
@@ -198,7 +199,7 @@ def test_which_slopes_are_a_single_whole_power(text, single):
 
 
 def plain_descend(x, k, p, b, slope):
-    """The recursion of 2.2 from the top atom down, as written there."""
+    """The recursion of (eq-atoms) from the top atom down, as written there."""
     top = 1 / (1 + np.exp(-x))
     ratio = [top / p[0]]
     held = top
@@ -267,7 +268,7 @@ def test_all_roots_against_a_fine_scan(procedure, k, seed):
 
 
 def test_two_solutions_of_worst_of_16():
-    """2.4: two atoms, top mass 0.3, N = 16, beta = 0.2 has S = 0.3 and S near 1."""
+    """(eq-atoms): two atoms, top mass 0.3, N = 16, beta = 0.2 has S = 0.3 and S near 1."""
     g = as_procedure("won:16")
     p = np.array([0.3, 0.7])
     value = g.cdf(np.array([1.0, 0.7, 0.0]), np.array([0.0, 0.3, 1.0]))[0]
@@ -313,9 +314,15 @@ def test_the_best_root_of_one_and_of_many(procedure, k):
             continue
         one = np.empty(p.size)
         shooting.best_root(
-            k, p, weights, np.append(halves, 0.0), g.slope_terms, g.value_terms,
-            g.curvature > 0, one,
-        )  # fmt: skip
+            k,
+            p,
+            weights,
+            np.append(halves, 0.0),
+            g.slope_terms,
+            g.value_terms,
+            g.curvature > 0,
+            one,
+        )
         assert part == pytest.approx(one, abs=1e-13)
         won, kl = shooting.win_rate_of(p, one, weights, g.value_terms)
         # no policy near or far does better
@@ -435,9 +442,16 @@ def test_along_trajectory(from_end):
         force_edge = np.array([before + area(force, edges[0], e) for e in edges[1:]])
     goals = np.array([0.0, 0.1, 1.0, 2.7, 4.0])
     got = trajectory.along_trajectory(
-        goals, at_speed @ panels.ANALYSIS.T, at_force @ panels.ANALYSIS.T, speed_after, force_edge,
-        np.full(count, half), from_end, 3.0, before,
-    )  # fmt: skip
+        goals,
+        at_speed @ panels.ANALYSIS.T,
+        at_force @ panels.ANALYSIS.T,
+        speed_after,
+        force_edge,
+        np.full(count, half),
+        from_end,
+        3.0,
+        before,
+    )
     for goal, value in zip(goals, got, strict=True):
         x = optimize.brentq(
             lambda x, g=goal: area(speed, x, edges[-1]) - g, 0, edges[-1], xtol=1e-14
@@ -447,9 +461,16 @@ def test_along_trajectory(from_end):
     # before the first panel the force decays exponentially
     whole = area(speed, edges[0], edges[-1])
     beyond = trajectory.along_trajectory(
-        np.array([whole + 0.2]), at_speed @ panels.ANALYSIS.T, at_force @ panels.ANALYSIS.T,
-        speed_after, force_edge, np.full(count, half), from_end, 3.0, before,
-    )[0]  # fmt: skip
+        np.array([whole + 0.2]),
+        at_speed @ panels.ANALYSIS.T,
+        at_force @ panels.ANALYSIS.T,
+        speed_after,
+        force_edge,
+        np.full(count, half),
+        from_end,
+        3.0,
+        before,
+    )[0]
     rest = before * np.exp(-0.2 * 3.0)
     exact = area(force, edges[0], edges[-1]) + before - rest if from_end else rest
     assert beyond == pytest.approx(exact, abs=1e-11)
@@ -462,30 +483,32 @@ def test_along_trajectory(from_end):
     ("ours", "theirs"), [("bon:4", "bon:4"), ("won:4", "bon:2"), ("bon:3", "won:3")]
 )
 @pytest.mark.parametrize("k", [0.5, 4.0])
-def test_march_down_against_scipy(ours, theirs, k):
+def test_marches_against_scipy(ours, theirs, k):
     """A' = k g'(F) g_ref'(u), F' = exp(A) from u = 1 down, in u itself."""
     g, g_ref = as_procedure(ours), as_procedure(theirs)
     top = -0.05  # so that the mass stays below 1
-    grid = Grid(np.linspace(-40.0, 40.0, 321))
-    points = grid.points
-    force = g_ref.pdf(points.u, points.v) * grid.jacobian
-    log_density = np.empty_like(points.u)
-    total = descent.march_down(
-        top, k, grid.half, force, grid.jacobian, g.slope_terms, panels.WEIGHTS, panels.FROM_RIGHT,
-        log_density,
-    )  # fmt: skip
+    terms = (g.slope_terms, g_ref.slope_terms)
+    total, edges, states, _ = descent.march((top, 0.0), k, 40.0, -40.0, *terms, *closures._RULE)
+    rough = descent.rough_mass(top, k, 40.0, -40.0, *terms)
 
     def rates(v, y):  # v = 1 - u, y = (A, mass above)
         q = np.clip(y[1], 0.0, 1.0)
         pull = g.pdf(np.array(1 - q), np.array(q)) * g_ref.pdf(np.array(1 - v), np.array(v))
         return [-k * float(pull), np.exp(y[0])]
 
-    at = np.sort(points.v[(points.v > 0.02) & (points.v < 0.98)])
+    v = Points.from_logit(-edges).u
+    inside = (v > 0.02) & (v < 0.98)
     done = integrate.solve_ivp(
-        rates, (0.0, 1.0), [top, 0.0], method="DOP853", rtol=1e-12, atol=1e-14,
-        t_eval=np.append(at, 1.0), max_step=0.01,
-    )  # fmt: skip
+        rates,
+        (0.0, 1.0),
+        [top, 0.0],
+        method="DOP853",
+        rtol=1e-12,
+        atol=1e-14,
+        t_eval=np.append(v[inside], 1.0),
+        max_step=0.01,
+    )
     assert total == pytest.approx(done.y[1, -1], abs=1e-8)
-    order = np.argsort(points.v.ravel())
-    held = (points.v.ravel()[order] > 0.02) & (points.v.ravel()[order] < 0.98)
-    assert log_density.ravel()[order][held] == pytest.approx(done.y[0, :-1], abs=1e-8)
+    assert rough == pytest.approx(done.y[1, -1], abs=1e-6)
+    assert np.count_nonzero(inside) > 3
+    assert states[inside] == pytest.approx(done.y[:, :-1].T, abs=1e-8)

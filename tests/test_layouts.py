@@ -210,8 +210,10 @@ def test_records_keep_float64_exactly_and_prompts_as_text():
 
 
 def test_lists_of_truths_go_with_lists_of_rewards(tmp_path, refused):
-    rows = [{"prompt": "a", "reward": [3, 1, 2], "gold": [1, 0, 1]}, {"prompt": "b", "reward": [5],
-            "gold": [0]}]  # fmt: skip
+    rows = [
+        {"prompt": "a", "reward": [3, 1, 2], "gold": [1, 0, 1]},
+        {"prompt": "b", "reward": [5], "gold": [0]},
+    ]
     path = tmp_path / "a.jsonl"
     path.write_text(lines(rows))
     for scores in (path, rows, pd.DataFrame(rows)):
@@ -225,8 +227,9 @@ def test_lists_of_truths_go_with_lists_of_rewards(tmp_path, refused):
 def test_a_missing_list_is_a_missing_reward(refused):
     refused(
         lambda: read_scores([{"prompt": "a", "reward": [1, 2]}, {"prompt": "b", "reward": None}]),
-        "1 of 3", "missing",
-    )  # fmt: skip
+        "1 of 3",
+        "missing",
+    )
 
 
 def test_wide_tables_name_policies_by_their_stems(tmp_path):

@@ -31,8 +31,14 @@ def test_half_a_nat_of_best_of_four():
     assert rates["rloo"] == pytest.approx(0.79983, abs=5e-6)
     assert found.optimal == pytest.approx(0.87325, abs=5e-6)
     assert list(found.to_frame().columns) == [
-        "method", "paper", "transform", "divergence", "kl", "win_rate", "regret",
-    ]  # fmt: skip
+        "method",
+        "paper",
+        "transform",
+        "divergence",
+        "kl",
+        "win_rate",
+        "regret",
+    ]
     assert all(row.regret >= 0 for row in found.rows)
     assert (np.diff([row.win_rate for row in found.rows]) <= 0).all()
     assert {entry.name for entry in found.outside} >= {"slic", "deal", "grpo-k1-loss"}
@@ -78,10 +84,11 @@ def test_unknown_method(refused):
 
 def test_command_line():
     command = [
-        sys.executable, "-c",
+        sys.executable,
+        "-c",
         "from infalign_theory.cli.app import main; main(['methods', '-p', 'bon:4', '--kl', '0.5', "
         "'-m', 'grpo-k3', '-m', 'rloo', '--json'])",
-    ]  # fmt: skip
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     first = json.loads(done.stdout)[0]
     assert first["method"] == "grpo-k3"

@@ -137,7 +137,7 @@ def test_simulation_agrees_within_four_standard_errors(procedure):
 
 
 def series_optimum(n, m, sign, lam, terms=110):
-    """Design 2.3 as it stands: the power series of G at 0, G = x H(s), s = x^(n+m-1)."""
+    """(eq-coupled) as it stands: the power series of G at 0, G = x H(s), s = x^(n+m-1)."""
     p = n + m - 1
     h = [mpf(1)]
 

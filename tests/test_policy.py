@@ -73,7 +73,7 @@ def test_reference_discrete(row):
 
 
 def exact_kl(name, k):
-    """2.6 of the design, in 60 digits."""
+    """Closed forms of (eq-tilt) and (eq-log), in 60 digits."""
     k = mpf(k)
     if name == "identity":
         return k * (1 / (1 - mp.exp(-k)) - 1 / k) - mp.log(mp.expm1(k) / k)
@@ -516,15 +516,25 @@ def test_no_transform(transform, refused):
     refused(lambda: it.align(transform, kl=0.5))
 
 
+def beyond_float64(text, beta):
+    """Which extremes are refused: mass closer to an end than float64 reaches, and lost digits."""
+    if text == "logit":
+        return beta <= 1.0  # no normaliser at all
+    if text == "expr:step(u-0.7)":
+        return False  # two constants, whatever their distance
+    if text.startswith("expr:") and beta > 1e200:
+        return True  # k Phi is lost in the smallest numbers
+    closest = {"expr:u-u**2": 1e-8, "exp:600": 1e-50, "exp:-600": 0.0}
+    return beta < closest.get(text, 1e-200)
+
+
 @pytest.mark.parametrize("beta", [1e-299, 1e-100, 1e-9, 1e-3, 1e6, 1e100, 1e300])
 @pytest.mark.parametrize("text", [*TRANSFORMS, "exp:600", "exp:-600", "power:1e+06", "power:1e-06"])
-def test_extreme_beta_gives_numbers_or_an_error_that_says_so(text, beta):
-    try:
-        policy = it.align(text, beta=beta)
-    except it.InfalignError as error:
-        assert "beta" in str(error)  # noqa: PT017
-        assert text.split(":")[0] in str(error)  # noqa: PT017
+def test_extreme_beta_gives_numbers_or_an_error_that_says_so(text, beta, refused):
+    if beyond_float64(text, beta):
+        refused(lambda: it.align(text, beta=beta), "beta", text.split(":")[0])
         return
+    policy = it.align(text, beta=beta)
     numbers = [policy.kl, *policy.cdf([0, 0.5, 1]), *policy.sf([0, 0.5, 1]), *policy.ppf([0, 0.5])]
     assert not np.isnan(numbers).any()
     assert policy.kl >= 0.0
@@ -532,9 +542,12 @@ def test_extreme_beta_gives_numbers_or_an_error_that_says_so(text, beta):
 
 @pytest.mark.parametrize("kl", [5e-324, 1e-300, 1e-20, 50.0, 690.0, 1e300])
 @pytest.mark.parametrize("text", [*TRANSFORMS[:8], "exp:600", "exp:-600", "power:1e6"])
-def test_extreme_budgets_are_spent_or_refused(text, kl):
-    try:
-        policy = it.align(text, kl=kl)
-    except it.InfalignError:
+def test_extreme_budgets_are_spent_or_refused(text, kl, refused):
+    if kl < 1e-100:
+        refused(lambda: it.align(text, kl=kl), "too small to be told from 0")
         return
+    if kl > 600.0:
+        refused(lambda: it.align(text, kl=kl), "smaller")
+        return
+    policy = it.align(text, kl=kl)
     assert policy.kl == pytest.approx(kl, rel=1e-9, abs=1e-12)

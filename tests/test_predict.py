@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import Refusals
 
 import infalign_theory as it
 from infalign_theory.empirical.scores.reading import read_scores
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.errors import InfalignError
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-JUDGE = DATA / "judge_goodhart" / "scores.csv"
-MATHS = DATA / "qwen_math_rm" / "scores.jsonl"
 NAMES = ["standard", "bon:2", "bon:16", "won:2", "won:16"]
 TRANSFORMS = ["identity", "log", "logit", "exp:10", "exp:-10", "power:3", "expr:exp(3*u)-u"]
-
-needs_judge = pytest.mark.skipif(not JUDGE.exists(), reason="the judge scores are not here")
-needs_maths = pytest.mark.skipif(not MATHS.exists(), reason="the reward model scores are not here")
 
 
 def scores_of(seed=0, prompts=7, size=12, levels=6):
@@ -137,33 +131,40 @@ def test_worst_of_n_regret_is_never_negative(name):
         assert tops[2] >= max(tops[:2]) - 1e-9
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=6), min_size=1, max_size=4),
-    st.sampled_from(["standard", "bon:2", "bon:9", "won:3", "won:20"]),
-    st.sampled_from(["identity", "log", "exp:5", "exp:-5", "expr:-u", "optimal"]),
-    st.one_of(
-        st.floats(-4.0, 4.0).map(lambda e: {"beta": 10.0**e}),
-        st.floats(-9.0, 0.5).map(lambda e: {"kl": 10.0**e}),
-    ),
-)
-def test_any_scores_give_a_sound_row_or_a_clear_error(groups, name, transform, budget):
-    rows = [(i, float(r)) for i, group in enumerate(groups) for r in group]
-    frame = pd.DataFrame(rows, columns=["prompt", "reward"])
-    try:
-        row = only(frame, procedure=name, transform=transform, **budget)
-    except InfalignError:
-        if "kl" in budget:
+def test_any_scores_give_a_sound_row_or_a_clear_error():
+    refusals = Refusals("out of reach of these scores")
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=6), min_size=1, max_size=4),
+        st.sampled_from(["standard", "bon:2", "bon:9", "won:3", "won:20"]),
+        st.sampled_from(["identity", "log", "exp:5", "exp:-5", "expr:-u", "optimal"]),
+        st.one_of(
+            st.floats(-4.0, 4.0).map(lambda e: {"beta": 10.0**e}),
+            st.floats(-9.0, 0.5).map(lambda e: {"kl": 10.0**e}),
+        ),
+    )
+    def check(groups, name, transform, budget):
+        rows = [(i, float(r)) for i, group in enumerate(groups) for r in group]
+        frame = pd.DataFrame(rows, columns=["prompt", "reward"])
+
+        def ask():
+            return only(frame, procedure=name, transform=transform, **budget)
+
+        # a given beta always trains: only a budget can be out of reach
+        row = refusals.ask(ask) if "kl" in budget else ask()
+        if row is None:
             return
-        raise  # a given beta always trains: only a budget can be out of reach
-    assert np.isfinite([row.win_rate, row.kl, row.optimal, row.regret]).all()
-    assert 0.0 <= row.win_rate <= 1.0
-    assert row.regret >= -1e-10
-    if "kl" in budget:
-        assert row.kl == pytest.approx(budget["kl"], rel=1e-9)
-    if row.ci is not None:
-        assert row.ci[0] <= row.win_rate + 1e-12
-        assert row.win_rate <= row.ci[1] + 1e-12
+        assert np.isfinite([row.win_rate, row.kl, row.optimal, row.regret]).all()
+        assert row.regret >= -1e-10
+        if "kl" in budget:
+            assert row.kl == pytest.approx(budget["kl"], rel=1e-9)
+        if row.ci is not None:
+            assert row.ci[0] <= row.win_rate + 1e-12
+            assert row.win_rate <= row.ci[1] + 1e-12
+
+    check()
+    refusals.at_most(0.25)
 
 
 @pytest.mark.parametrize("beta", [1e-100, 1e-6, 1e-3, 1e3, 1e100])
@@ -171,7 +172,7 @@ def test_any_scores_give_a_sound_row_or_a_clear_error(groups, name, transform, b
 def test_any_beta_trains_even_to_the_top_score(beta, transform):
     frame = scores_of()
     row = only(frame, procedure="bon:4", transform=transform, beta=beta)
-    assert 0.0 <= row.win_rate <= 1.0
+    assert row.win_rate + row.regret == pytest.approx(row.optimal, abs=1e-12)
     assert row.regret >= -1e-12
     if transform != "expr:-u" and (beta > 1e50 or beta < 1e-50):
         assert row.regret == pytest.approx(0.0, abs=1e-9)
@@ -206,13 +207,12 @@ def test_no_budget_is_the_base(transform):
 
 
 @pytest.mark.parametrize("name", ["bon:4000", "won:4000", "bon:1e18", "won:1e18", "bon:1e30"])
-def test_an_enormous_n_is_predicted_or_refused(name):
-    try:
-        row = only(scores_of(), procedure=name, transform="identity", kl=0.3)
-    except InfalignError:
-        return
-    assert 0.5 - 1e-12 <= row.win_rate <= 1.0
-    assert row.regret >= -1e-12
+def test_an_enormous_n_is_refused(name, refused):
+    """Its optimum needs a beta beyond float64, or it is no number of samples at all."""
+    refused(
+        lambda: only(scores_of(), procedure=name, transform="identity", kl=0.3),
+        "needs a beta below 1e-299" if name.endswith("4000") else "whole number N",
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,8 +247,11 @@ def test_rows_come_in_the_order_asked_and_as_a_frame():
         scores_of(), procedure=["bon:2", it.WorstOfN(3)], transform=["log", it.Identity()], kl=0.2
     )
     assert [(r.procedure, r.transform) for r in found.rows] == [
-        ("bon:2", "log"), ("bon:2", "identity"), ("won:3", "log"), ("won:3", "identity"),
-    ]  # fmt: skip
+        ("bon:2", "log"),
+        ("bon:2", "identity"),
+        ("won:3", "log"),
+        ("won:3", "identity"),
+    ]
     columns = "transform procedure beta scaled_beta kl win_rate ci optimal regret prompts law"
     columns += " corrected"
     assert list(found.to_frame().columns) == columns.split()
@@ -289,17 +292,16 @@ def real(path, **columns):
     return PromptBases.of(read_scores(path, **columns).rewards)
 
 
-@needs_judge
 @pytest.mark.parametrize(("n", "expected"), [(2, 0.127), (4, 0.401), (16, 1.049)])
-def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected):
-    laws = real(JUDGE, prompt="task_id", reward="judge_score")
+def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected, judge_scores):
+    laws = real(judge_scores, prompt="task_id", reward="judge_score")
     assert laws.prompts == 120
     picked = laws.increments(it.BestOfN(n))  # the law of the best of N: F_i^N - F_{i-1}^N
     kls = laws.kls(np.log(picked / laws.mass))
     assert kls.mean() == pytest.approx(expected, abs=5e-4)
     assert kls.max() <= np.log(n) - (n - 1) / n + 1e-12  # an upper bound once there are ties
     # best-of-N distillation itself, by pandas and the definition
-    frame = pd.read_csv(JUDGE)
+    frame = pd.read_csv(judge_scores)
     again = []
     for _, group in frame.groupby("task_id"):
         share = group["judge_score"].value_counts(normalize=True).sort_index().to_numpy()
@@ -308,15 +310,17 @@ def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected):
     assert kls.mean() == pytest.approx(np.mean(again), rel=1e-12)
 
 
-@needs_judge
-def test_prediction_on_the_judge_scores():
+def test_prediction_on_the_judge_scores(judge_scores):
     columns = {"prompt": "task_id", "reward": "judge_score"}
     found = it.predict(
-        JUDGE, procedure=["bon:4", "won:4"], transform=["identity", "log", "exp:10", "optimal"],
-        kl=0.2, **columns,
-    )  # fmt: skip
+        judge_scores,
+        procedure=["bon:4", "won:4"],
+        transform=["identity", "log", "exp:10", "optimal"],
+        kl=0.2,
+        **columns,
+    )
     assert found.samples == 2880
-    frame = pd.read_csv(JUDGE).rename(columns={"task_id": "prompt", "judge_score": "reward"})
+    frame = pd.read_csv(judge_scores).rename(columns={"task_id": "prompt", "judge_score": "reward"})
     for row in found.rows:
         assert row.prompts == 120
         assert row.kl == pytest.approx(0.2, rel=1e-9)
@@ -329,20 +333,19 @@ def test_prediction_on_the_judge_scores():
     assert it.predict(frame, **options).rows[0] == found.rows[2]
 
 
-@needs_maths
-def test_prediction_on_the_reward_model_scores():
+def test_prediction_on_the_reward_model_scores(maths_scores):
     columns = {"prompt": "problem", "reward": "rm_score"}
     found = it.predict(
-        MATHS, procedure=["bon:2", "bon:8"], transform=["log", "optimal"], kl=0.5, **columns
+        maths_scores, procedure=["bon:2", "bon:8"], transform=["log", "optimal"], kl=0.5, **columns
     )
     assert found.samples == 800
-    raw = [json.loads(line) for line in MATHS.read_text().splitlines()]
+    raw = [json.loads(line) for line in maths_scores.read_text().splitlines()]
     groups = {}
     for row in raw:
         groups.setdefault(row["problem"], []).append(row["rm_score"])
     repeated = sum(len(set(scores)) < len(scores) for scores in groups.values())
     assert repeated == 59
-    laws = real(MATHS, **columns)
+    laws = real(maths_scores, **columns)
     assert int(np.sum(np.diff(laws.offsets) < 8)) == repeated
     for row in found.rows:
         assert row.prompts == 100
@@ -350,9 +353,8 @@ def test_prediction_on_the_reward_model_scores():
         assert row.regret >= -1e-12
 
 
-@needs_judge
-def test_the_optimum_of_every_judge_prompt_is_stationary():
-    laws = real(JUDGE, prompt="task_id", reward="judge_score")
+def test_the_optimum_of_every_judge_prompt_is_stationary(judge_scores):
+    laws = real(judge_scores, prompt="task_id", reward="judge_score")
     for name, n in (("bon", 4), ("won", 16)):
         procedure = it.BestOfN(n) if name == "bon" else it.WorstOfN(n)
         ratio = PromptOptima(laws, procedure).at(1 / 0.05)
@@ -430,9 +432,12 @@ def test_the_sides_may_differ_and_optima_are_named_as_in_compare(refused):
     frame = pd.DataFrame({"prompt": ["a"] * 5, "reward": [0, 1, 1, 2, 3]})
     base = it.Discrete.from_scores([0, 1, 1, 2, 3])
     found = it.predict(
-        frame, procedure="bon:4", against_procedure="standard", kl=0.2,
+        frame,
+        procedure="bon:4",
+        against_procedure="standard",
+        kl=0.2,
         transform=["identity", "optimal@bon:4|standard", "optimal"],
-    )  # fmt: skip
+    )
     policies = [
         it.align("identity", kl=0.2, base=base),
         it.optimum("bon:4", kl=0.2, base=base, against_procedure="standard").policy,
@@ -448,8 +453,11 @@ def test_the_sides_may_differ_and_optima_are_named_as_in_compare(refused):
 def test_procedures_and_transforms_may_be_lists_in_a_text():
     found = it.predict(scores_of(), procedure="bon:2,4", transform="identity,exp:5", kl=0.2)
     assert [(row.procedure, row.transform) for row in found.rows] == [
-        ("bon:2", "identity"), ("bon:2", "exp:5"), ("bon:4", "identity"), ("bon:4", "exp:5"),
-    ]  # fmt: skip
+        ("bon:2", "identity"),
+        ("bon:2", "exp:5"),
+        ("bon:4", "identity"),
+        ("bon:4", "exp:5"),
+    ]
 
 
 def test_a_prediction_shows_itself():

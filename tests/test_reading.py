@@ -313,9 +313,15 @@ def test_bad_paths_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("prompt,reward\na,1\n")
     (tmp_path / "folder.csv").mkdir()
     bad = [
-        "missing.csv", tmp_path / "a.txt", tmp_path / "folder.csv", "", "a\0b.csv",
-        "x" * 5000 + ".csv", [], [tmp_path, "b.csv"],
-    ]  # fmt: skip
+        "missing.csv",
+        tmp_path / "a.txt",
+        tmp_path / "folder.csv",
+        "",
+        "a\0b.csv",
+        "x" * 5000 + ".csv",
+        [],
+        [tmp_path, "b.csv"],
+    ]
     for path in bad:
         with pytest.raises(InfalignError) as caught:
             read_scores(path)

@@ -26,6 +26,7 @@ from infalign_theory.empirical.report.page import (
     visible,
     write_report,
 )
+from infalign_theory.empirical.report.plates import Picture
 from infalign_theory.empirical.validation.entry import validate
 from infalign_theory.empirical.validation.phrasing import percent
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation
@@ -52,11 +53,17 @@ def table(policies: dict[str, float], prompts: list[str], samples: int = 8) -> p
     for name, shift in {"base": 0.0, **policies}.items():
         size = (len(prompts), samples)
         reward = rng.normal(shift, 1.0, size)
-        parts.append(pd.DataFrame({
-            "prompt": np.repeat(prompts, samples), "policy": name, "reward": reward.ravel(),
-            "truth": (rng.uniform(size=size) < 0.4).ravel().astype(float),
-            "ratio": rng.normal(shift**2 / 2, 0.3, size).ravel(),
-        }))  # fmt: skip
+        parts.append(
+            pd.DataFrame(
+                {
+                    "prompt": np.repeat(prompts, samples),
+                    "policy": name,
+                    "reward": reward.ravel(),
+                    "truth": (rng.uniform(size=size) < 0.4).ravel().astype(float),
+                    "ratio": rng.normal(shift**2 / 2, 0.3, size).ravel(),
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -75,9 +82,12 @@ def rich() -> Validation:
     """Two policies with everything that can be measured."""
     scores = table({"tuned": 0.6, "other": 0.2}, PROMPTS)
     return validate(
-        scores, policy="policy", truth="truth", log_ratio="ratio",
+        scores,
+        policy="policy",
+        truth="truth",
+        log_ratio="ratio",
         procedure=["standard", "bon:2", "bon:4", "bon:8", "won:2", "won:4", "won:8"],
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -274,10 +284,12 @@ def test_numbers_are_those_of_the_record(rich: Validation, pages: Callable[[str]
             assert (row.efficiency is not None) == (row.estimate > 0.5)
             assert row.truth is not None
             found = [
-                cell for cell in rows
-                if len(cell) == 8 and cell[1].startswith(percent(row.estimate))
+                cell
+                for cell in rows
+                if len(cell) == 8
+                and cell[1].startswith(percent(row.estimate))
                 and cell[3] == minus(f"{row.z:+.2f}")
-            ]  # fmt: skip
+            ]
             assert found, row
             low, high = row.ci
             assert found[0][1].endswith(f"{100 * low:.1f} to {percent(high)}")
@@ -373,7 +385,7 @@ def test_many_differences_are_cut(plain: Validation, rich: Validation) -> None:
 # --- pictures
 
 
-def svg(picture: pictures.Picture) -> str:
+def svg(picture: Picture) -> str:
     return base64.b64decode(picture.uri.partition(",")[2]).decode()
 
 
@@ -418,10 +430,16 @@ def _browser(folder: Path):
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for flag in (
-        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
-        "disable-background-networking", "disable-component-update", "disable-sync",
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
         f"user-data-dir={folder}",
-    ):  # fmt: skip
+    ):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))

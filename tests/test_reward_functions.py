@@ -69,9 +69,13 @@ def test_chats_columns_and_metrics_are_passed_on():
 
     reward = CAL.reward_function(score, transform="identity")
     found = reward(
-        prompts=[chat("a"), chat("b")], completions=[chat("one"), chat("two")],
-        answer=["x", "y"], trainer_state=None, log_metric=logged.__setitem__, log_extra=None,
-    )  # fmt: skip
+        prompts=[chat("a"), chat("b")],
+        completions=[chat("one"), chat("two")],
+        answer=["x", "y"],
+        trainer_state=None,
+        log_metric=logged.__setitem__,
+        log_extra=None,
+    )
     assert seen["answer"] == ["x", "y"]
     assert seen["completion"] == chat("one")
     assert "log_metric" not in seen
@@ -161,9 +165,7 @@ def test_verl(refused):
         return [len(completions[0]) + float(ground_truth[0])]
 
     compute = verl_compute_score(CAL.reward_function(score, transform="exp:10"))
-    found = compute(
-        data_source="d", solution_str="xx", ground_truth=1, extra_info={"prompt": "a"}
-    )  # fmt: skip
+    found = compute(data_source="d", solution_str="xx", ground_truth=1, extra_info={"prompt": "a"})
     expected = CAL.reward_function(length, transform="exp:10")(["a"], ["xxx"])[0]
     assert found["score"] == expected
     refused(lambda: compute("d", "xx", 1), "extra_info")

@@ -21,8 +21,15 @@ from infalign_theory.cli import app as cli
 from infalign_theory.empirical.survey import surveys
 from infalign_theory.errors import InputError
 
-PLAN = {"procedure": ["bon:4", "won:2"], "policy": "label", "reward": "rm", "truth": "right",
-        "log_ratio": "ratio", "transform": "exp:5", "beta": 50.0}  # fmt: skip
+PLAN = {
+    "procedure": ["bon:4", "won:2"],
+    "policy": "label",
+    "reward": "rm",
+    "truth": "right",
+    "log_ratio": "ratio",
+    "transform": "exp:5",
+    "beta": 50.0,
+}
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -46,10 +53,15 @@ def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     rng = np.random.default_rng(1)
     size = 60_000
-    table = pd.DataFrame({
-        "prompt": rng.integers(0, 1500, size), "label": rng.choice(["base", "b", "a"], size),
-        "rm": rng.normal(size=size), "right": rng.random(size), "ratio": rng.normal(size=size),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "prompt": rng.integers(0, 1500, size),
+            "label": rng.choice(["base", "b", "a"], size),
+            "rm": rng.normal(size=size),
+            "right": rng.random(size),
+            "ratio": rng.normal(size=size),
+        }
+    )
     table["rm"] += 0.5 * (table["label"] == "a")
     with duckdb.connect() as connection:
         for i in range(3):
@@ -81,8 +93,9 @@ def test_a_small_database_spills_and_gives_the_same(parts, here):
 def cluster(workers):
     from dask.distributed import LocalCluster
 
-    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None,
-                        silence_logs=50)  # fmt: skip
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    )
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -128,8 +141,9 @@ def test_killed_at_any_moment_no_half_file_is_left(parts, tmp_path):
     for _ in range(8):
         run = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(parts), str(report), str(document)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         with run:
             assert run.stdout is not None
             assert run.stdout.readline() == "written\n"

@@ -87,11 +87,18 @@ def test_unknown_transforms_name_the_remedy(text, refused):
 
 def test_lists_and_ranges():
     assert [p.name for p in procedures("bon:1-4,8; ".strip("; "))] == [
-        "bon:1", "bon:2", "bon:3", "bon:4", "bon:8",
-    ]  # fmt: skip
+        "bon:1",
+        "bon:2",
+        "bon:3",
+        "bon:4",
+        "bon:8",
+    ]
     assert [p.name for p in procedures(["best of 2, 4", "standard,won8"])] == [
-        "bon:2", "bon:4", "standard", "won:8",
-    ]  # fmt: skip
+        "bon:2",
+        "bon:4",
+        "standard",
+        "won:8",
+    ]
     assert len(procedures("bon:1..32")) == len(procedures("bon 1 to 32")) == 32
     assert [str(t) for t in transforms("identity,exp:8")] == ["identity", "exp:8"]
     assert [str(t) for t in transforms("exp:5,10,-3")] == ["exp:5", "exp:10", "exp:-3"]
@@ -106,14 +113,23 @@ def test_lists_that_are_none(text, refused):
 def test_what_may_be_compared_is_one_type():
     assert as_choice("optimal") == as_choice("Optimum") == Optimal()
     four = Optimal(it.BestOfN(4))
-    for text in ("optimal@bon:4", "optimal@best-of-4", "optimal for bon4", "optimal(bon:4)",
-                 "optimal@BestOfN(4)", "optimal@bon:4|bon:4"):  # fmt: skip
+    for text in (
+        "optimal@bon:4",
+        "optimal@best-of-4",
+        "optimal for bon4",
+        "optimal(bon:4)",
+        "optimal@BestOfN(4)",
+        "optimal@bon:4|bon:4",
+    ):
         assert as_choice(text) == four
         assert as_choice(four.name) == four
     assert as_choice("optimal@bon:4|standard") == Optimal(it.BestOfN(4), it.Standard())
     assert [c.name for c in as_choices("optimal@bon:2,16,exp:5,10")] == [
-        "optimal@bon:2", "optimal@bon:16", "exp:5", "exp:10",
-    ]  # fmt: skip
+        "optimal@bon:2",
+        "optimal@bon:16",
+        "exp:5",
+        "exp:10",
+    ]
     assert as_choices([Optimal(), it.Log()]) == [Optimal(), it.Log()]
 
 

@@ -23,7 +23,6 @@ from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.procedures.names import as_procedure
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def ranks_of(aligned, base):
@@ -46,8 +45,9 @@ def plug_in(aligned, base, eta, n, best):
     grades = sorted(set(base))
     p = np.array([base.count(g) / len(base) for g in grades])
     # the law's own atoms stand where a sample at their score would
-    u = np.array([(sum(b < g for b in base) + (base.count(g) + 1) / 2) / (len(base) + 1)
-                  for g in grades])  # fmt: skip
+    u = np.array(
+        [(sum(b < g for b in base) + (base.count(g) + 1) / 2) / (len(base) + 1) for g in grades]
+    )
     e = eta(u)
     z = np.sum(p * np.exp(e))
     q = p * np.exp(e) / z
@@ -57,8 +57,9 @@ def plug_in(aligned, base, eta, n, best):
         for j, gj in enumerate(grades):
             pick = [upper(m, k, n, best) for m, k in ((q, i), (p, j))]
             won += pick[0] * pick[1] * ((gi > gj) + 0.5 * (gi == gj))
-    return np.array([ours.mean() - np.log(z), ours.mean() - np.sum(q * e),
-                     np.sum(q * np.log(q / p)), won])  # fmt: skip
+    return np.array(
+        [ours.mean() - np.log(z), ours.mean() - np.sum(q * e), np.sum(q * np.log(q / p)), won]
+    )
 
 
 def upper(mass, k, n, best):
@@ -112,10 +113,15 @@ def discrete_run(rng, prompts, trials, samples, grades, t, k, concentration=1.0)
         return (rng.random((prompts, size, 1)) > np.cumsum(mass, axis=1)[:, None, :]).sum(axis=2)
 
     ours = np.cumsum(q, axis=1)
-    won = [np.mean(np.sum((top**n - (top - p) ** n) * (1 - (ours**n + (ours - q) ** n) / 2), 1))
-           for n in (1, 4)]  # fmt: skip
-    worst = np.mean(np.sum(((1 - top + p) ** 4 - (1 - top) ** 4)
-                           * ((1 - ours + q) ** 4 + (1 - ours) ** 4) / 2, 1))  # fmt: skip
+    won = [
+        np.mean(np.sum((top**n - (top - p) ** n) * (1 - (ours**n + (ours - q) ** n) / 2), 1))
+        for n in (1, 4)
+    ]
+    worst = np.mean(
+        np.sum(
+            ((1 - top + p) ** 4 - (1 - top) ** 4) * ((1 - ours + q) ** 4 + (1 - ours) ** 4) / 2, 1
+        )
+    )
     kl = np.mean(np.sum(q * np.log(q / p), axis=1))
     return draw(q, samples), draw(p, trials), np.array([kl, *won, worst])
 
@@ -133,8 +139,9 @@ def test_a_tilt_of_discrete_laws_is_recovered_without_bias_and_covered():
         error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
         off.append((each.mean(axis=0) - truth) / error)
         # without the correction: plug-in laws at the true strength
-        laws = PromptBases(Groups(ranks.counts / np.repeat(ranks.base_sizes, np.diff(ranks.atoms)),
-                                  ranks.atoms))  # fmt: skip
+        laws = PromptBases(
+            Groups(ranks.counts / np.repeat(ranks.base_sizes, np.diff(ranks.atoms)), ranks.atoms)
+        )
         ratio = laws.normalised(2.0 * np.expm1(5 * laws.points.u) / np.expm1(5))
         plain.append((laws.win_rates(ratio, as_procedure("bon:4")).mean() - truth[2]) / error[2])
     off = np.array(off)
@@ -213,12 +220,15 @@ def test_the_discrete_standing_inverts_the_optimum_of_the_laws(name):
 def run_of(rng, policy, prompts, trials, samples):
     grid = np.linspace(0, 1, 20001)
     tuned = np.interp(rng.random(prompts * samples), policy.cdf(grid), grid)
-    return pd.DataFrame({
-        "prompt": np.concatenate([np.repeat(np.arange(prompts), trials),
-                                  np.repeat(np.arange(prompts), samples)]),
-        "policy": ["base"] * (prompts * trials) + ["tuned"] * (prompts * samples),
-        "reward": np.concatenate([rng.random(prompts * trials), tuned]),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "prompt": np.concatenate(
+                [np.repeat(np.arange(prompts), trials), np.repeat(np.arange(prompts), samples)]
+            ),
+            "policy": ["base"] * (prompts * trials) + ["tuned"] * (prompts * samples),
+            "reward": np.concatenate([rng.random(prompts * trials), tuned]),
+        }
+    )
 
 
 def test_z_and_intervals_under_a_known_law():
@@ -255,9 +265,15 @@ def test_the_sample_run_is_what_its_maker_says():
     for name in ("base", "tuned"):
         assert (EXAMPLES / f"{name}.jsonl").read_text(encoding="utf-8") == maker["text"](name)
     found = it.validate(
-        [EXAMPLES / "base.jsonl", EXAMPLES / "tuned.jsonl"], prompt="question", reward="rm_logit",
-        truth="correct", log_ratio="log_ratio", sample="sample", procedure=["bon:4"], strict=True,
-    )  # fmt: skip
+        [EXAMPLES / "base.jsonl", EXAMPLES / "tuned.jsonl"],
+        prompt="question",
+        reward="rm_logit",
+        truth="correct",
+        log_ratio="log_ratio",
+        sample="sample",
+        procedure=["bon:4"],
+        strict=True,
+    )
     tuned = found.policies["tuned"]
     assert tuned.kl.ci[0] < maker["KL"] < tuned.kl.ci[1]
     assert tuned.theory.kl.ci[0] < maker["KL"] < tuned.theory.kl.ci[1]
@@ -268,18 +284,19 @@ def test_the_sample_run_is_what_its_maker_says():
     assert not found.findings
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the real scores are not here")
 @pytest.mark.parametrize("plan", [{}, {"transform": "log"}, {"transform": "log", "beta": 0.5}])
-def test_best_of_three_from_half_of_real_scores_is_as_predicted(plan):
-    scores = pd.read_csv(DATA / "judge_goodhart" / "scores.csv")
+def test_best_of_three_from_half_of_real_scores_is_as_predicted(plan, judge_scores):
+    scores = pd.read_csv(judge_scores)
     table = scores["judge_score"].to_numpy(dtype=float).reshape(120, 24)
     base, kept = table[:, :12], table[:, 12:].reshape(120, 4, 3).max(axis=2)
     task = np.arange(120)
-    frame = pd.DataFrame({
-        "prompt": np.concatenate([np.repeat(task, 12), np.repeat(task, 4)]),
-        "policy": ["base"] * 1440 + ["best of 3"] * 480,
-        "reward": np.concatenate([base.ravel(), kept.ravel()]),
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "prompt": np.concatenate([np.repeat(task, 12), np.repeat(task, 4)]),
+            "policy": ["base"] * 1440 + ["best of 3"] * 480,
+            "reward": np.concatenate([base.ravel(), kept.ravel()]),
+        }
+    )
     names = ["standard", "bon:2", "bon:4", "won:2", "won:4"]
     found = it.validate(frame, policy="policy", procedure=names, **plan)
     policy = found.policies["best of 3"]
@@ -312,11 +329,14 @@ def graded_run(seed, base, tuned, prompts=100, samples=16):
 def stacked(base, tuned, **more):
     """Two tables, prompts by samples, as a long one."""
     sizes = [x.shape for x in (base, tuned)]
-    return pd.DataFrame({
-        "prompt": np.concatenate([np.repeat(np.arange(p), m) for p, m in sizes]),
-        "policy": np.repeat(["base", "tuned"], [p * m for p, m in sizes]),
-        "reward": np.concatenate([base.ravel(), tuned.ravel()]), **more,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "prompt": np.concatenate([np.repeat(np.arange(p), m) for p, m in sizes]),
+            "policy": np.repeat(["base", "tuned"], [p * m for p, m in sizes]),
+            "reward": np.concatenate([base.ravel(), tuned.ravel()]),
+            **more,
+        }
+    )
 
 
 def disagrees(policy):

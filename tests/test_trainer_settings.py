@@ -165,10 +165,13 @@ def test_forward_law_is_that_of_the_closed_form():
 def test_settings_spend_what_was_asked(transform):
     unit = as_transform(transform)
     for trainer, choices in [
-        ("trl-rloo", {}), ("trl-grpo", {}), ("verl", {}), ("openrlhf", {}),
+        ("trl-rloo", {}),
+        ("trl-grpo", {}),
+        ("verl", {}),
+        ("openrlhf", {}),
         ("verl", {"use_kl_in_reward": False}),
         ("openrlhf", {"use_kl_loss": True, "kl_estimator": "k2"}),
-    ]:  # fmt: skip
+    ]:
         found = settings(transform, kl=0.5, trainer=trainer, **choices)
         assert found.divergence == "kl"
         assert found.kl == pytest.approx(0.5, rel=1e-9)
@@ -179,8 +182,12 @@ def test_settings_spend_what_was_asked(transform):
 
 
 def test_beta_and_kl_are_two_ways_to_say_the_same():
-    for choices in ({}, {"use_bias_correction_kl": False}, {"scale_rewards": "group"},
-                    {"scale_rewards": "batch", "use_bias_correction_kl": False}):  # fmt: skip
+    for choices in (
+        {},
+        {"use_bias_correction_kl": False},
+        {"scale_rewards": "group"},
+        {"scale_rewards": "batch", "use_bias_correction_kl": False},
+    ):
         by_kl = settings("exp:10", kl=0.2, trainer="trl-grpo", **choices)
         by_beta = settings("exp:10", beta=by_kl.arguments["beta"], trainer="trl-grpo", **choices)
         assert by_beta.kl == pytest.approx(0.2, rel=1e-7)

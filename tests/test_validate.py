@@ -24,9 +24,6 @@ from infalign_theory.cli import app as cli
 from infalign_theory.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-GOODHART = DATA / "judge_goodhart" / "scores.csv"
-MATH = DATA / "qwen_math_rm" / "scores.jsonl"
 SIDES = ["bon:1", "bon:2", "bon:3", "bon:4", "won:1", "won:2", "won:3", "won:4", "standard"]
 COLUMNS = ["prompt", "policy", "reward", "truth", "log_ratio", "sample"]
 
@@ -84,10 +81,12 @@ def slow(table, procedure, policy="tuned", base="base"):
             continue
         a, b = picks(ours[prompt], procedure), picks(theirs[prompt], procedure)
         found[prompt] = {
-            "win": beats(a, b, 1), "true": beats(a, b, 2),
-            "reward": (mean_of(a, 1), mean_of(b, 1)), "picked": (mean_of(a, 2), mean_of(b, 2)),
+            "win": beats(a, b, 1),
+            "true": beats(a, b, 2),
+            "reward": (mean_of(a, 1), mean_of(b, 1)),
+            "picked": (mean_of(a, 2), mean_of(b, 2)),
             "oracle": (oracle(ours[prompt], procedure), oracle(theirs[prompt], procedure)),
-        }  # fmt: skip
+        }
     return found
 
 
@@ -283,8 +282,11 @@ def test_the_true_reward_of_the_picks(seed):
 
 
 def test_the_oracle_is_pass_at_n():
-    rows = [("p", policy, 0.0, float(i < c)) for policy, c in (("base", 2), ("tuned", 4))
-            for i in range(9)]  # fmt: skip
+    rows = [
+        ("p", policy, 0.0, float(i < c))
+        for policy, c in (("base", 2), ("tuned", 4))
+        for i in range(9)
+    ]
     table = pd.DataFrame(rows, columns=COLUMNS[:4])
     names = [f"{kind}:{n}" for kind in ("bon", "won") for n in (1, 3, 6, 9)]
     for row in plain(table, procedure=names, truth="truth").policies["tuned"].win_rates:
@@ -402,10 +404,16 @@ def graded(seed, law, size, grades=5, prompts=60):
     rng = np.random.default_rng(seed)
     chances = np.diff(law.cdf(np.arange(grades + 1) / grades), prepend=0.0)[1:]
     chances[0] += 1 - chances.sum()
-    draws = {"base": rng.integers(0, grades, (prompts, size)),
-             "tuned": rng.choice(grades, (prompts, size), p=chances)}  # fmt: skip
-    rows = [(prompt, policy, float(x)) for policy, table in draws.items()
-            for prompt, line in enumerate(table) for x in line]  # fmt: skip
+    draws = {
+        "base": rng.integers(0, grades, (prompts, size)),
+        "tuned": rng.choice(grades, (prompts, size), p=chances),
+    }
+    rows = [
+        (prompt, policy, float(x))
+        for policy, table in draws.items()
+        for prompt, line in enumerate(table)
+        for x in line
+    ]
     return pd.DataFrame(rows, columns=COLUMNS[:3])
 
 
@@ -609,8 +617,9 @@ def test_findings_name_an_example(tmp_path):
 def test_too_few_samples_are_told_by_procedure(tmp_path):
     result = from_csv(tmp_path, CLEAN, procedure=["standard", "bon:2", "won:2"])
     assert told(result, "where") == [
-        ("too_few", "tuned", 1, "bon:2"), ("too_few", "tuned", 1, "won:2"),
-    ]  # fmt: skip
+        ("too_few", "tuned", 1, "bon:2"),
+        ("too_few", "tuned", 1, "won:2"),
+    ]
     assert [row.excluded for row in result.policies["tuned"].win_rates] == [0, 1, 1]
 
 
@@ -622,8 +631,10 @@ def test_a_missing_log_ratio_is_told_and_left_out():
     result = plain(table, log_ratio="log_ratio")
     assert told(result) == [("missing_log_ratio", "tuned", 1)]
     rest = table[(table.policy == "tuned") & (table.index != lost)]
-    agree(result.policies["tuned"].kl, summary([g.log_ratio.mean() for _, g in
-                                                rest.groupby("prompt")]))  # fmt: skip
+    agree(
+        result.policies["tuned"].kl,
+        summary([g.log_ratio.mean() for _, g in rest.groupby("prompt")]),
+    )
     assert result.policies["tuned"].samples == (table.policy == "tuned").sum()
 
 
@@ -783,15 +794,17 @@ def test_order_never_changes_a_bit(tmp_path, seed):
     law = ({}, {"law": "continuous"}, PLAN)[seed]  # fits, and none
     table = scores(seed, prompts=9, policies=("base", "a", "b"), grades=seed * 5, real_truth=True)
     table["reward"] = table.reward / 7
-    table = pd.concat([table, table[3:9], table[5:7].assign(reward=0.1), table[:1].assign(
-        reward=np.nan)])  # fmt: skip
+    table = pd.concat(
+        [table, table[3:9], table[5:7].assign(reward=0.1), table[:1].assign(reward=np.nan)]
+    )
     options = {"procedure": NAMES, "bootstrap": 200, **OPTIONS, **law}
     expected = numbers(plain(table, **options))
     mixed = table.iloc[rng.permutation(len(table))]
     assert numbers(plain(mixed[rng.permutation(COLUMNS)], **options)) == expected
     at = rng.integers(0, 4, len(mixed))
-    files = [save(mixed[at == i][rng.permutation(COLUMNS)], tmp_path / f"{i}.parquet")
-             for i in range(4)]  # fmt: skip
+    files = [
+        save(mixed[at == i][rng.permutation(COLUMNS)], tmp_path / f"{i}.parquet") for i in range(4)
+    ]
     assert numbers(plain([files[i] for i in rng.permutation(4)], **options)) == expected
     assert numbers(plain(table, **{**options, "procedure": NAMES[::-1]})) != expected
 
@@ -801,11 +814,19 @@ def test_order_never_changes_a_bit_of_a_large_table():
     rng = np.random.default_rng(0)
     rows = 300_000
     table = pd.DataFrame(
-        {"prompt": rng.integers(0, 400, rows), "policy": rng.choice(["base", "tuned"], rows),
-         "reward": rng.normal(size=rows), "log_ratio": rng.normal(size=rows)}
-    )  # fmt: skip
-    options = {"procedure": ["bon:2", "won:64"], "log_ratio": "log_ratio", "transform": "log",
-               "kl": 0.1}  # fmt: skip
+        {
+            "prompt": rng.integers(0, 400, rows),
+            "policy": rng.choice(["base", "tuned"], rows),
+            "reward": rng.normal(size=rows),
+            "log_ratio": rng.normal(size=rows),
+        }
+    )
+    options = {
+        "procedure": ["bon:2", "won:64"],
+        "log_ratio": "log_ratio",
+        "transform": "log",
+        "kl": 0.1,
+    }
     expected = numbers(plain(table, **options))
     assert numbers(plain(table.sample(frac=1, random_state=1), **options)) == expected
 
@@ -839,9 +860,13 @@ def test_any_small_table_is_judged_or_refused(data):
     """Whatever the numbers, JSON can be made of the answer, and the truth lies in [0, 1]."""
     number = st.sampled_from([0.0, 1.0, -1e300, 1e300, 5e-324, 0.1, math.nan, math.inf])
     row = st.tuples(
-        st.sampled_from(["p", "q", "r", None]), st.sampled_from(["base", "base", "a", "b", None]),
-        number, number, number, st.integers(0, 3),
-    )  # fmt: skip
+        st.sampled_from(["p", "q", "r", None]),
+        st.sampled_from(["base", "base", "a", "b", None]),
+        number,
+        number,
+        number,
+        st.integers(0, 3),
+    )
     table = pd.DataFrame(data.draw(st.lists(row, min_size=1, max_size=25)), columns=COLUMNS)
     law = data.draw(st.sampled_from(["auto", "continuous", "discrete"]))
     options = {"law": law, "truth": "truth", "sample": "sample"}
@@ -858,8 +883,6 @@ def test_any_small_table_is_judged_or_refused(data):
 
 
 # ------------------------------------------------------------------------------------- real data
-needs_goodhart = pytest.mark.skipif(not GOODHART.exists(), reason=f"no {GOODHART.name} here")
-needs_math = pytest.mark.skipif(not MATH.exists(), reason=f"no {MATH.name} here")
 PRINTED = {1: 0.668, 2: 0.715, 4: 0.767, 8: 0.810, 16: 0.829, 24: 0.8315}
 
 
@@ -868,12 +891,18 @@ def with_itself(table):
     return pd.concat([table.assign(policy="base"), table.assign(policy="again")])
 
 
-@needs_goodhart
-def test_a_judge_against_itself_is_even_and_its_picks_are_as_published():
-    table = with_itself(pd.read_csv(GOODHART))
+def test_a_judge_against_itself_is_even_and_its_picks_are_as_published(judge_scores):
+    table = with_itself(pd.read_csv(judge_scores))
     names = [f"{kind}:{n}" for kind in ("bon", "won") for n in PRINTED]
-    result = plain(table, prompt="task_id", reward="judge_score", truth="correct",
-                   sample="sample", procedure=names, **PLAN)  # fmt: skip
+    result = plain(
+        table,
+        prompt="task_id",
+        reward="judge_score",
+        truth="correct",
+        sample="sample",
+        procedure=names,
+        **PLAN,
+    )
     assert (result.findings, result.base_samples) == ((), 2880)
     found = result.policies["again"]
     assert (found.prompts, found.samples) == (120, 2880)
@@ -891,12 +920,18 @@ def test_a_judge_against_itself_is_even_and_its_picks_are_as_published():
             assert abs(row.truth.picked.base - PRINTED[n]) <= half
 
 
-@needs_math
-def test_a_reward_model_against_itself_is_even():
-    table = with_itself(pd.read_json(MATH, lines=True))
+def test_a_reward_model_against_itself_is_even(maths_scores):
+    table = with_itself(pd.read_json(maths_scores, lines=True))
     names = ["standard", "bon:2", "bon:8", "won:3", "won:8"]
-    result = plain(table, prompt="problem", reward="rm_score", truth="correct", sample="sample",
-                   procedure=names, **PLAN)  # fmt: skip
+    result = plain(
+        table,
+        prompt="problem",
+        reward="rm_score",
+        truth="correct",
+        sample="sample",
+        procedure=names,
+        **PLAN,
+    )
     assert result.findings == ()
     for row in result.policies["again"].win_rates:
         assert row.estimate == pytest.approx(0.5, abs=1e-12)
@@ -923,11 +958,10 @@ def agrees_with_theory(result):
         assert abs(row.z) < 3.5, row.procedure
 
 
-@needs_goodhart
 @pytest.mark.parametrize("plan", [{}, {"transform": "log", "beta": 0.5}], ids=["fit", "plan"])
-def test_best_of_three_of_real_scores_is_its_law(plan):
+def test_best_of_three_of_real_scores_is_its_law(plan, judge_scores):
     """Best-of-N is the tilt by log u at beta = 1 / (N - 1), where ties are rare."""
-    table = halves(pd.read_csv(GOODHART), "task_id", "judge_score", 12, 3)
+    table = halves(pd.read_csv(judge_scores), "task_id", "judge_score", 12, 3)
     names = [f"{kind}:{n}" for kind in ("bon", "won") for n in (1, 2, 4)]
     names = names if not plan else ["bon:4", "won:2"]
     result = plain(table, prompt="task_id", reward="judge_score", procedure=names, **plan)
@@ -937,10 +971,9 @@ def test_best_of_three_of_real_scores_is_its_law(plan):
     agrees_with_theory(result)
 
 
-@needs_math
 @pytest.mark.parametrize("plan", [{}, {"transform": "log", "beta": 1.0}], ids=["fit", "plan"])
-def test_best_of_two_of_a_reward_model_is_its_law(plan):
-    table = halves(pd.read_json(MATH, lines=True), "problem", "rm_score", 4, 2)
+def test_best_of_two_of_a_reward_model_is_its_law(plan, maths_scores):
+    table = halves(pd.read_json(maths_scores, lines=True), "problem", "rm_score", 4, 2)
     names = ["bon:1", "bon:2", "won:2"]
     result = plain(table, prompt="problem", reward="rm_score", procedure=names, **plan)
     agrees_with_theory(result)
@@ -1216,8 +1249,9 @@ def test_real_processes(written):
     target = written / "out.json"
     done = subprocess.run(
         ["sh", "-c", '"$@" >&-', "sh", sys.executable, "-c", MAIN, *arguments, "--output", target],
-        capture_output=True, **options,
-    )  # fmt: skip
+        capture_output=True,
+        **options,
+    )
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
     assert done.returncode in (0, 2)

@@ -39,11 +39,14 @@ from infalign_theory.procedures.names import as_procedure
 def stacked(base, tuned, **more):
     """Two tables, prompts by samples, as a long one."""
     sizes = [x.shape for x in (base, tuned)]
-    return pd.DataFrame({
-        "prompt": np.concatenate([np.repeat(np.arange(p), m) for p, m in sizes]),
-        "policy": np.repeat(["base", "tuned"], [p * m for p, m in sizes]),
-        "reward": np.concatenate([base.ravel(), tuned.ravel()]), **more,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "prompt": np.concatenate([np.repeat(np.arange(p), m) for p, m in sizes]),
+            "policy": np.repeat(["base", "tuned"], [p * m for p, m in sizes]),
+            "reward": np.concatenate([base.ravel(), tuned.ravel()]),
+            **more,
+        }
+    )
 
 
 def judged(base, tuned, *names, truth=None, **options):
@@ -204,8 +207,9 @@ def test_a_truth_that_is_a_threshold_of_the_reward_is_not_hacked():
 # ------------------------------------------------------------------ KL that was not spent
 def test_a_planned_kl_that_the_run_departs_from_was_not_spent():
     rng = np.random.default_rng(5)
-    found = judged(rng.random((100, 8)), rng.random((100, 8)) ** 0.2, "bon:4", transform="exp:5",
-                   kl=0.001)  # fmt: skip
+    found = judged(
+        rng.random((100, 8)), rng.random((100, 8)) ** 0.2, "bon:4", transform="exp:5", kl=0.001
+    )
     assert (found.kl_spent, found.kl_source) == (None, "none")
     assert found.win_rates[0].efficiency is None
     assert any("is not what the run spent" in note for note in found.notes)
@@ -398,8 +402,9 @@ def test_a_law_against_its_transform_is_not_drawn_as_that_transform():
 def test_one_thing_has_one_name_in_the_report(several):
     single = it.validate(
         stacked(np.arange(8.0).reshape(2, 4), np.arange(8.0).reshape(2, 4) + 0.5),
-        policy="policy", procedure=["standard", "bon:1", "won:1", "bon:2"],
-    )  # fmt: skip
+        policy="policy",
+        procedure=["standard", "bon:1", "won:1", "bon:2"],
+    )
     page = render(single, None)
     assert "N = 1" not in page
     assert "bon:1" not in page

@@ -55,9 +55,12 @@ def tokenizer() -> Any:
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>",
+        tokenizer_object=words,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
         padding_side="left",
-    )  # fmt: skip
+    )
 
 
 def base_model(world: World, seed: int = 0) -> Any:
@@ -68,10 +71,19 @@ def base_model(world: World, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     size = WORDS + PROMPTS + 3
     config = GPT2Config(
-        vocab_size=size, n_positions=8, n_embd=32, n_layer=1, n_head=2, resid_pdrop=0.0,
-        embd_pdrop=0.0, attn_pdrop=0.0, tie_word_embeddings=False, pad_token_id=size - 3,
-        eos_token_id=size - 2, bos_token_id=size - 2,
-    )  # fmt: skip
+        vocab_size=size,
+        n_positions=8,
+        n_embd=32,
+        n_layer=1,
+        n_head=2,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        tie_word_embeddings=False,
+        pad_token_id=size - 3,
+        eos_token_id=size - 2,
+        bos_token_id=size - 2,
+    )
     model = GPT2LMHeadModel(config)
     asked = torch.arange(WORDS, WORDS + PROMPTS)[:, None]
     target = torch.tensor(np.pad(world.base, ((0, 0), (0, size - WORDS))), dtype=torch.float32)
@@ -124,17 +136,34 @@ def train(
         model = GPT2LMHeadModel.from_pretrained(folder)
         before = laws(model)
         config = configuration(
-            output_dir=folder, max_steps=steps, learning_rate=rate, lr_scheduler_type="cosine",
-            per_device_train_batch_size=PROMPTS * GROUP, num_generations=GROUP,
-            max_completion_length=1, temperature=1.0, top_p=1.0, top_k=0, max_grad_norm=1e9,
-            report_to=[], save_strategy="no", logging_steps=25, seed=seed, use_cpu=True,
-            disable_tqdm=True, bf16=False, adam_beta2=0.99,
+            output_dir=folder,
+            max_steps=steps,
+            learning_rate=rate,
+            lr_scheduler_type="cosine",
+            per_device_train_batch_size=PROMPTS * GROUP,
+            num_generations=GROUP,
+            max_completion_length=1,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            max_grad_norm=1e9,
+            report_to=[],
+            save_strategy="no",
+            logging_steps=25,
+            seed=seed,
+            use_cpu=True,
+            disable_tqdm=True,
+            bf16=False,
+            adam_beta2=0.99,
             **arguments,
-        )  # fmt: skip
+        )
         run = kind(
-            model=model, args=config, reward_funcs=reward, processing_class=words,
+            model=model,
+            args=config,
+            reward_funcs=reward,
+            processing_class=words,
             train_dataset=Dataset.from_dict({"prompt": [f"p{i}" for i in range(PROMPTS)] * 8}),
             callbacks=callbacks,
-        )  # fmt: skip
+        )
         run.train()
     return before, laws(run.model)

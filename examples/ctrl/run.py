@@ -151,13 +151,17 @@ def execute(run: Run, world: World) -> dict[str, Any]:
         for procedure in PROCEDURES
     ]
     return {
-        "run": run.name, "transform": run.transform, "trainer": run.trainer,
-        "arguments": arguments, "divergence": divergence, "warned": warned,
+        "run": run.name,
+        "transform": run.transform,
+        "trainer": run.trainer,
+        "arguments": arguments,
+        "divergence": divergence,
+        "warned": warned,
         "total_variation": float(np.abs(law - claims).sum(axis=1).mean() / 2),
         "kl": float(np.sum(law * np.log(law / base), axis=1).mean()),
         "claimed_kl": float(np.sum(claims * np.log(claims / base), axis=1).mean()),
         "win_rates": rows,
-    }  # fmt: skip
+    }
 
 
 def _mean_win_rate(base: np.ndarray, law: np.ndarray, world: World, procedure: str) -> float:
@@ -183,8 +187,10 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
             ax.plot(
                 [row["predicted"] for row in result["win_rates"]],
                 [row["observed"] for row in result["win_rates"]],
-                "os^Dvp"[at % 6], label=result["run"], fillstyle="none",
-            )  # fmt: skip
+                "os^Dvp"[at % 6],
+                label=result["run"],
+                fillstyle="none",
+            )
         ax.set_xlabel("Win rate predicted before training")
         ax.set_ylabel("Win rate of the trained model")
         ax.legend()

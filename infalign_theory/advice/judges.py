@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
+
+if TYPE_CHECKING:
+    from infalign_theory.empirical.scores.sources import ScoresLike
 
 __all__ = ["Judge", "Scores", "Theory"]
 
@@ -44,11 +47,14 @@ class Theory:
 
     def optimal(self) -> Array:
         """The best possible win rate under each procedure."""
-        return np.array([
-            frontier(Optimal(), ours, kl=self.kl, base=self.base, against_procedure=theirs)
-            .win_rate[0]
-            for ours, theirs in zip(self.procedures, self.opponents, strict=True)
-        ])  # fmt: skip
+        return np.array(
+            [
+                frontier(
+                    Optimal(), ours, kl=self.kl, base=self.base, against_procedure=theirs
+                ).win_rate[0]
+                for ours, theirs in zip(self.procedures, self.opponents, strict=True)
+            ]
+        )
 
     def win_rates(self, transforms: Sequence[Transform]) -> tuple[Array, Array]:
         """Win rates and betas of each transform."""
@@ -71,7 +77,7 @@ class Scores:
 
     procedures: Sequence[Procedure]
     kl: float
-    scores: Any
+    scores: ScoresLike
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def optimal(self) -> Array:
@@ -89,6 +95,9 @@ class Scores:
         from infalign_theory.empirical.prediction.entry import predict
 
         return predict(
-            self.scores, procedure=list(self.procedures), transform=transforms, kl=self.kl,
+            self.scores,
+            procedure=list(self.procedures),
+            transform=transforms,
+            kl=self.kl,
             **self.columns,
-        ).rows  # fmt: skip
+        ).rows

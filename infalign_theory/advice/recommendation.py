@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from infalign_theory.empirical.scores.sources import ScoresLike
+
 __all__ = ["Candidate", "Recommendation", "recommend"]
 
 _SHOWN = 5  # runners-up
@@ -142,11 +144,11 @@ class Recommendation:
 def recommend(
     procedure: Procedure | str | Sequence[Procedure | str],
     *,
-    kl: Any,
+    kl: float,
     base: Base | str | None = None,
     against_procedure: Procedure | str | None = None,
-    scores: Any = None,
-    **columns: Any,
+    scores: ScoresLike | None = None,
+    **columns: object,
 ) -> Recommendation:
     """The exponential to train with, its beta, and what it falls short of.
 
@@ -228,8 +230,8 @@ def _judge(
     kl: float,
     base: Base | str | None,
     against: Procedure | str | None,
-    scores: Any,
-    columns: Mapping[str, Any],
+    scores: ScoresLike | None,
+    columns: Mapping[str, object],
 ) -> Judge:
     if scores is None:
         if columns or isinstance(base, str):

@@ -29,9 +29,11 @@ def best_exponential(judge: Judge, optimal: Array) -> Transform | None:
     if isinstance(judge, Theory) and len(judge.procedures) == 1:
         try:
             t = best_exponent(
-                judge.procedures[0], kl=judge.kl, base=judge.base,
+                judge.procedures[0],
+                kl=judge.kl,
+                base=judge.base,
                 against_procedure=judge.opponents[0],
-            )  # fmt: skip
+            )
         except OutOfReachError as error:
             return Identity() if abs(error.limit) < 1.0 else None
         except PrecisionError:  # many win always

@@ -13,25 +13,48 @@ from infalign_theory.spelling import NUMBER
 
 __all__ = [
     "AgainstOption",
+    "BaseLawOption",
     "BetaOption",
     "DivergenceOption",
     "JsonOption",
     "KlListOption",
     "KlOption",
+    "MemoryOption",
     "ProcedureArgument",
     "ProcedureOption",
     "ProceduresOption",
     "TransformArgument",
     "TransformOption",
     "TransformsOption",
+    "WideOption",
     "budgets",
     "gathered",
 ]
 
-_PROCEDURES = ("standard", "bon:2", "bon:4", "bon:8", "bon:16", "won:2", "won:4", "won:8",
-               "order:2/3", "bop:3")  # fmt: skip
-_TRANSFORMS = ("identity", "log", "logit", "exp:5", "exp:10", "exp:-5", "exp:-10", "power:7",
-               "optimal", "optimal@bon:4")  # fmt: skip
+_PROCEDURES = (
+    "standard",
+    "bon:2",
+    "bon:4",
+    "bon:8",
+    "bon:16",
+    "won:2",
+    "won:4",
+    "won:8",
+    "order:2/3",
+    "bop:3",
+)
+_TRANSFORMS = (
+    "identity",
+    "log",
+    "logit",
+    "exp:5",
+    "exp:10",
+    "exp:-5",
+    "exp:-10",
+    "power:7",
+    "optimal",
+    "optimal@bon:4",
+)
 _PROCEDURE_HELP = (
     "standard, bon:N, won:N, order:K/N, bop:MU, mix:... or g:FORMULA; several as bon:2,4 or "
     "bon:1-32, or repeat."
@@ -94,6 +117,14 @@ DivergenceOption = Annotated[
         "alpha:A.",
     ),
 ]
+WideOption = Annotated[
+    bool,
+    typer.Option(
+        "--wide", help="Several columns of rewards a row: those --reward matches, or all."
+    ),
+]
+BaseLawOption = Annotated[str, typer.Option(help="auto, continuous or discrete base.")]
+MemoryOption = Annotated[str, typer.Option(help="What DuckDB may use before it spills.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")
 ]
@@ -128,8 +159,9 @@ def budgets(texts: Sequence[str]) -> list[float]:
     for text in texts:
         if re.fullmatch(r"\s*\d+,\d+\s*", text):
             point, first = text.strip().replace(",", "."), text.strip().replace(",", " --kl ")
-            raise InputError(f"--kl {text} may mean {point} or two budgets; give --kl {point} or "
-                             f"--kl {first}.")  # fmt: skip
+            raise InputError(
+                f"--kl {text} may mean {point} or two budgets; give --kl {point} or --kl {first}."
+            )
         for part in text.split(","):
             if not re.fullmatch(rf"\s*[+-]?{NUMBER}\s*", part):
                 raise InputError(f"kl = {part.strip()!r} is not a number; give nats, as in 0.5.")

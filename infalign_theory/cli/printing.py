@@ -12,18 +12,21 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _PATIENCE = 1.0  # seconds before a bar appears
 _WIDTH = 120  # of a table that is not on a terminal
 
 
-def fields(record: Any) -> dict[str, Any]:
+def fields(record: DataclassInstance) -> dict[str, Any]:
     """The fields of a result in their order."""
     return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
 
 
-def json_ready(value: Any) -> Any:
+def json_ready(value: object) -> object:
     """The same value with infinities as null, the only numbers JSON cannot hold."""
     if isinstance(value, dict):
         return {key: json_ready(item) for key, item in value.items()}
@@ -34,12 +37,12 @@ def json_ready(value: Any) -> Any:
     return value
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """One JSON document as text, infinities as null."""
     return json.dumps(json_ready(value), indent=2, allow_nan=False) + "\n"
 
 
-def json_document(value: Any) -> None:
+def json_document(value: object) -> None:
     """Print one JSON document on standard output."""
     sys.stdout.write(json_text(value))
 
@@ -49,7 +52,7 @@ def command_line(arguments: Sequence[str]) -> str:
     return shlex.join([Path(arguments[0]).name, *arguments[1:]])
 
 
-def number(value: Any) -> str:
+def number(value: object) -> str:
     """A value as a table shows it: four significant digits, intervals to three places."""
     if isinstance(value, float):
         return f"{value:.4g}"
@@ -75,9 +78,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         numeric = all(isinstance(row[at], (int, float)) for row in rows)
         whole = numeric or all(isinstance(row[at], tuple) for row in rows)
         grid.add_column(
-            column.replace("_", " "), justify="right" if numeric else "left", overflow="fold",
+            column.replace("_", " "),
+            justify="right" if numeric else "left",
+            overflow="fold",
             no_wrap=whole,
-        )  # fmt: skip
+        )
     for row in rows:
         grid.add_row(*(Text(number(cell)) for cell in row))
     console.print(grid)
@@ -118,9 +123,12 @@ def steps() -> Iterator[Callable[[str], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}", markup=False),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+    )
     task = bar.add_task("", total=None)
 
     def step(name: str) -> None:
@@ -142,9 +150,12 @@ def progress(total: int) -> Iterator[Callable[[str], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"),
-        console=Console(stderr=True), transient=True,
-    )  # fmt: skip
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
     task = bar.add_task("starting", total=total)
     done = -1
 

@@ -67,11 +67,17 @@ def _win_rates(policy: PolicyValidation) -> tuple[list[str], list[list[Cell]]]:
     true = any(row.truth for row in policy.win_rates)
     rows: list[list[Cell]] = [
         [
-            row.procedure, row.estimate, row.ci, row.predicted, row.z, row.prompts, row.efficiency,
+            row.procedure,
+            row.estimate,
+            row.ci,
+            row.predicted,
+            row.z,
+            row.prompts,
+            row.efficiency,
             *([None if row.truth is None else row.truth.win_rate.value] if true else []),
         ]
         for row in policy.win_rates
-    ]  # fmt: skip
+    ]
     return heads + ["true win rate"] * true, rows
 
 
@@ -86,9 +92,12 @@ def _table(
         for line in texts[1:]:
             yield from _wrapped(_GAP.join(line[:keys]), width)
             yield from _wrapped(
-                _GAP + _GAP.join(f"{head} {cell}" for head, cell in zip(heads[keys:], line[keys:],
-                                                                       strict=True)), width,
-            )  # fmt: skip
+                _GAP
+                + _GAP.join(
+                    f"{head} {cell}" for head, cell in zip(heads[keys:], line[keys:], strict=True)
+                ),
+                width,
+            )
         return
     at = keys
     while at < len(heads):

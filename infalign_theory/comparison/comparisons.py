@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from numpy.typing import ArrayLike
 
 from infalign_theory.comparison.choices import Choice, Optimal, as_choices
 from infalign_theory.comparison.frontiers import budgets_of, frontier
@@ -80,7 +82,7 @@ def compare(
     transforms: Choice | str | Iterable[Choice | str],
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
     divergence: Divergence | str = "kl",

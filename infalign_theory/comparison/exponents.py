@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -35,7 +34,7 @@ _VAST = 1e100
 def best_exponent(
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: float,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
     divergence: Divergence | str = "kl",

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import numbers, vector
 from infalign_theory.comparison.choices import (
@@ -83,8 +84,10 @@ class Frontier:
         if isinstance(self.choice, Transform):
             unit = scaled_beta(self.choice, 1.0)
             return [None if unit is None else unit * float(beta) for beta in self.beta]
-        return [self._optimal_scale(float(b), float(kl)) for b, kl in zip(self.beta, self.kl,
-                                                                          strict=True)]  # fmt: skip
+        return [
+            self._optimal_scale(float(b), float(kl))
+            for b, kl in zip(self.beta, self.kl, strict=True)
+        ]
 
     def _optimal_scale(self, beta: float, kl: float) -> float | None:
         """The scaled beta of one optimum, whose transform is another at each beta."""
@@ -113,7 +116,11 @@ class Frontier:
         """The table in LaTeX, for ``booktabs``."""
         return latex_table(rows_of(self), digits)
 
-    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        **style: Any,  # noqa: ANN401 - keywords of Axes.plot
+    ) -> Axes:
         """Draw the curve on the given or current axes and return them."""
         from infalign_theory.plotting.curves import plot_frontier
 
@@ -164,7 +171,11 @@ class Frontiers:
         """The table in LaTeX, for ``booktabs``."""
         return latex_table(rows_of(self), digits)
 
-    def plot(self, ax: Axes | None = None, **style: Any) -> Axes:
+    def plot(
+        self,
+        ax: Axes | None = None,
+        **style: Any,  # noqa: ANN401 - keywords of Axes.plot
+    ) -> Axes:
         """Draw all curves, with a legend, on the given or current axes and return them."""
         from infalign_theory.plotting.curves import plot_frontiers
 
@@ -180,11 +191,11 @@ class Frontiers:
 
 
 @overload
-def frontier(
+def frontier(  # type: ignore[overload-overlap]  # a text is one name, no list of them
     transform: Choice | str,
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
     divergence: Divergence | str = "kl",
@@ -196,7 +207,7 @@ def frontier(
     transform: Iterable[Choice | str],
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
     divergence: Divergence | str = "kl",
@@ -207,7 +218,7 @@ def frontier(
     transform: Choice | str | Iterable[Choice | str],
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
     divergence: Divergence | str = "kl",
@@ -257,7 +268,7 @@ def frontier(
     return Frontiers(tuple(_frontier(one, setting, nats) for one in as_choices(transform)))
 
 
-def budgets_of(kl: Any) -> Array:
+def budgets_of(kl: ArrayLike) -> Array:
     """One or many budgets in nats, checked."""
     nats = vector(np.atleast_1d(numbers(kl, "kl")), "kl")
     for one in nats:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import numbers
 from infalign_theory.errors import InputError
@@ -58,17 +58,17 @@ class Divergence(ABC):
     @abstractmethod
     def _slope(self, f: Array) -> Array: ...
 
-    def value(self, f: Any) -> Array:
+    def value(self, f: ArrayLike) -> Array:
         """h(f) at densities f >= 0, any shape; infinite at 0 where zeros are forbidden."""
         with np.errstate(all="ignore"):
             return self._value(_densities(f))
 
-    def slope(self, f: Any) -> Array:
+    def slope(self, f: ArrayLike) -> Array:
         """h'(f) at densities f >= 0, any shape."""
         with np.errstate(all="ignore"):
             return self._slope(_densities(f))
 
-    def inverse(self, x: Any) -> Array:
+    def inverse(self, x: ArrayLike) -> Array:
         """The density f at which h'(f) = x; 0 at and below the smallest slope.
 
         Raises
@@ -89,7 +89,7 @@ class Divergence(ABC):
         return self.name
 
 
-def _densities(f: Any) -> Array:
+def _densities(f: ArrayLike) -> Array:
     array = numbers(f, "f", "densities, at least 0")
     if not (array >= 0.0).all():
         raise InputError(f"f contains {array[~(array >= 0.0)].flat[0]}; densities are at least 0.")

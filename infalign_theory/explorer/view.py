@@ -116,12 +116,13 @@ def read_base(text: str) -> Base:
     if text.strip() in ("", CONTINUOUS):
         return Continuous()
     masses = [_number(part) for part in text.replace(";", ",").split(",")]
-    if any(mass is None for mass in masses):
+    known = [mass for mass in masses if mass is not None]
+    if len(known) < len(masses):
         raise InputError(
             f"base {text!r:.60}: give {CONTINUOUS}, or masses of atoms in increasing order of "
             "reward, as in 0.5, 0.3, 0.2."
         )
-    return Discrete(masses)
+    return Discrete(known)
 
 
 def _number(text: str) -> float | None:

@@ -20,9 +20,15 @@ def attackers() -> Drawing:
     table = Table(("transform", "kl", "tries_aligned", "tries_base", "win_rate"))
     figure = canvas(3.9, f"Attackers with unequal numbers of tries, at {KL:g} nats")
     grid = figure.add_gridspec(
-        1, 4, left=0.075, right=0.935, bottom=0.14, top=0.80, wspace=0.12,
+        1,
+        4,
+        left=0.075,
+        right=0.935,
+        bottom=0.14,
+        top=0.80,
+        wspace=0.12,
         width_ratios=(1, 1, 1, 0.05),
-    )  # fmt: skip
+    )
     axes = [figure.add_subplot(grid[0, at]) for at in range(3)]
     for transform, ax in zip(TRANSFORMS, axes, strict=True):
         policy = align(transform, kl=KL)

@@ -67,9 +67,15 @@ def regret() -> Drawing:
         ax.set_yticks([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
         ax.minorticks_off()
     axes[0].text(
-        0.5, 0.06, "identity is the optimum here:\nno regret to draw", ha="center", va="bottom",
-        transform=axes[0].transAxes, fontsize=9.0, color=GREY,
-    )  # fmt: skip
+        0.5,
+        0.06,
+        "identity is the optimum here:\nno regret to draw",
+        ha="center",
+        va="bottom",
+        transform=axes[0].transAxes,
+        fontsize=9.0,
+        color=GREY,
+    )
     _finish(figure, axes, box, "Regret in win rate")
     return Drawing(figure, {"": table})
 

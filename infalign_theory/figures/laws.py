@@ -87,9 +87,15 @@ def _exponent_panel(ax: Axes, kind: str, table: Table) -> None:
         table.rows.extend((panel, f"{kind}:{n}", n, kl, t) for n, t in found)
         known = [(n, abs(t)) for n, t in found if t is not None]
         ax.plot(
-            [n for n, _ in known], [t for _, t in known], color=color, linestyle=line,
-            marker=marker, markersize=4.5, linewidth=1.5, label=f"KL = {kl:g} nats",
-        )  # fmt: skip
+            [n for n, _ in known],
+            [t for _, t in known],
+            color=color,
+            linestyle=line,
+            marker=marker,
+            markersize=4.5,
+            linewidth=1.5,
+            label=f"KL = {kl:g} nats",
+        )
     ax.set_yscale("log")
     ax.set_yticks([3, 10, 30, 100, 300], ["3", "10", "30", "100", "300"])
     ax.set_ylim(2.0, 600.0)

@@ -28,9 +28,10 @@ _BUDGETS: dict[float, tuple[str, Any]] = {
 _MATCHED = {"bon": ("exp:5", "exp:10"), "won": ("exp:-5", "exp:-10")}
 _POINTS = 201
 _LEGEND = (
-    *(STYLE[name].label for name in ("identity", "log", OPTIMAL)), "",
+    *(STYLE[name].label for name in ("identity", "log", OPTIMAL)),
+    "",
     *(STYLE[name].label for name in ("exp:5", "exp:10", "exp:-5", "exp:-10")),
-)  # fmt: skip
+)
 
 
 def optimal_transforms() -> Drawing:

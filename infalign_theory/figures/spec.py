@@ -156,7 +156,12 @@ def shared_legend(
     labels = [*order, *(label for label in handles if label not in order)]
     blank = Line2D([], [], linestyle="none")
     place.legend(
-        [handles.get(label, blank) for label in labels], labels, loc="center", ncols=columns,
-        borderaxespad=0.0, columnspacing=1.6, labelspacing=0.6,
-    )  # fmt: skip
+        [handles.get(label, blank) for label in labels],
+        labels,
+        loc="center",
+        ncols=columns,
+        borderaxespad=0.0,
+        columnspacing=1.6,
+        labelspacing=0.6,
+    )
     return place

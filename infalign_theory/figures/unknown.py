@@ -57,9 +57,12 @@ def _regrets(ax: Axes) -> Table:
         ("optimal@bon:4", optimum("bon:4", kl=KL).policy, four | {"label": "optimum for N = 4"}),
         ("optimal@bon:32", optimum("bon:32", kl=KL).policy, many | {"label": "optimum for N = 32"}),
         (BEST_SINGLE, align(BEST_SINGLE, kl=KL), single | {"marker": "^"}),
-        ("robust", robustly.policy,
-         {"color": BLACK, "linewidth": 2.2, "marker": "o", "label": "robust policy"}),
-    ]  # fmt: skip
+        (
+            "robust",
+            robustly.policy,
+            {"color": BLACK, "linewidth": 2.2, "marker": "o", "label": "robust policy"},
+        ),
+    ]
     best = [optimum(f"bon:{n}", kl=KL).win_rate for n in SHOWN_N]
     for name, policy, style in lines:
         won = [win_rate(policy, f"bon:{n}") for n in SHOWN_N]
@@ -68,9 +71,12 @@ def _regrets(ax: Axes) -> Table:
             table.rows.append((name, n, round(w, _CERTAIN), round(b, _CERTAIN), r))
         ax.plot(SHOWN_N, lost, markersize=4.5, **style)  # type: ignore[arg-type]
     ax.axhline(
-        robustly.lower_bound, color=GREY, linewidth=1.0, zorder=1,
+        robustly.lower_bound,
+        color=GREY,
+        linewidth=1.0,
+        zorder=1,
         label="no policy keeps all regrets lower",
-    )  # fmt: skip
+    )
     ax.set_xscale("log", base=2)
     ax.set_xticks([1, 2, 4, 8, 16, 32, 64], ["1", "2", "4", "8", "16", "32", "64"])
     ax.set(xlabel="N of Best-of-N at inference", ylabel="Regret in win rate", ylim=(-0.005, 0.24))

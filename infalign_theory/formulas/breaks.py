@@ -22,7 +22,7 @@ from infalign_theory.formulas.changes import (
     near_sum,
     near_variable,
 )
-from infalign_theory.formulas.enclosure import Model, disc_radii, models
+from infalign_theory.formulas.enclosure import FLAT, Model, disc_radii, models
 from infalign_theory.formulas.plain import Program, run
 from infalign_theory.typing import Array, BoolArray
 
@@ -156,7 +156,7 @@ def _suspects(program: Program, edges: Array) -> list[tuple[int, int]]:
         if tainted.intersection(operands):
             tainted.add(at)
     for at in sorted(tainted):
-        nodes, flat = [near_number(1.0)] * len(program), [Model(0.0, 0.0)] * len(program)
+        nodes, flat = [near_number(1.0)] * len(program), [FLAT] * len(program)
         with np.errstate(all="ignore"):
             count = len(_arguments(program, at, nodes, flat))
         suspects.update(dict.fromkeys((at, which) for which in range(count)))
@@ -173,7 +173,7 @@ def _clear(node: Near, model: Model, share: Array) -> BoolArray:
 
 def _values(program: Program, at: int, which: int, s: Array) -> Array:
     """One argument at logits s."""
-    value, none = np.empty(s.size), [Model(0.0, 0.0)] * len(program)
+    value, none = np.empty(s.size), [FLAT] * len(program)
     for held, _, _, nodes in _halves(program, s):
         with np.errstate(all="ignore"):
             value[held] = _arguments(program, at, nodes, none)[which][0].value

@@ -6,11 +6,12 @@ import functools
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from infalign_theory.formulas.plain import logit, scalar, sigmoid, unit_step
+from infalign_theory.typing import Values
 
 SPACING = 2.0**-52
 
@@ -23,12 +24,12 @@ class Near(NamedTuple):
     units of the float64 spacing, what rounding did to each of the three.
     """
 
-    anchor: Any
-    change: Any
-    value: Any
-    anchor_error: Any
-    change_error: Any
-    value_error: Any
+    anchor: Values
+    change: Values
+    value: Values
+    anchor_error: Values
+    change_error: Values
+    value_error: Values
 
 
 _NAN = np.float64(np.nan)
@@ -36,14 +37,17 @@ ZERO = np.float64(0.0)
 _JUMP = 1.0 / SPACING  # the error of a step function that cannot tell its side
 
 
-def _times(a: Any, b: Any) -> Any:
+def _times(a: Values, b: Values) -> Values:
     """a b where 0 times infinity is 0: no error is not magnified."""
     product = a * b
     return np.where(np.isnan(product) & ((a == 0) | (b == 0)), 0.0, product)
 
 
 def _settled(
-    anchor: tuple[Any, Any], change: tuple[Any, Any], direct: tuple[Any, Any], scale: Any = None
+    anchor: tuple[Values, Values],
+    change: tuple[Values, Values],
+    direct: tuple[Values, Values],
+    scale: Values | None = None,
 ) -> Near:
     """Complete a node from pairs (number, error), its value from the more accurate of two sources.
 
@@ -70,7 +74,7 @@ def _settled(
 
 
 def _settled_function(
-    a: Near, anchor: Any, change: Any, direct: Any, slope: Callable[[Any], Any]
+    a: Near, anchor: Values, change: Values, direct: Values, slope: Callable[[Values], Values]
 ) -> Near:
     """The same for a function of one argument with the given derivative."""
     at_start, at_end = slope(a.anchor), slope(a.value)
@@ -90,13 +94,13 @@ def near_number(number: float) -> Near:
     return Near(value if np.isfinite(value) else _NAN, ZERO, value, ZERO, ZERO, ZERO)
 
 
-def near_variable(anchor: float, step: Any, x: Any) -> Near:
+def near_variable(anchor: float, step: Values, x: Values) -> Near:
     """The variable at ``anchor + step``; ``x`` is the same point, accurate where it is small."""
     # x is rounded where the step is exact, and the other way round
     return Near(scalar(anchor), step, x, ZERO, ZERO, ZERO if anchor == 0.0 else np.abs(x))
 
 
-def _inexact(exact: Callable[..., Fraction], rounded: Any, *operands: Any) -> Any:
+def _inexact(exact: Callable[..., Fraction], rounded: Values, *operands: Values) -> Values:
     """Rounding error of an operation on anchors, which are scalars, in units of the spacing."""
     if not all(math.isfinite(x) for x in (rounded, *operands)):
         return ZERO
@@ -150,17 +154,17 @@ def _near_quotient(a: Near, b: Near) -> Near:
     return _settled((ratio, anchor_error), (change, error), (direct, direct_error))
 
 
-def _growth(start: Any, end: Any, log_ratio: Any) -> Any:
+def _growth(start: Values, end: Values, log_ratio: Values) -> Values:
     """end - start for positive numbers with end/start = exp(log_ratio); cannot overflow."""
     return np.sign(log_ratio) * np.maximum(start, end) * -np.expm1(-np.abs(log_ratio))
 
 
-def _log_change(a: Near) -> Any:
+def _log_change(a: Near) -> Values:
     ratio = a.change / a.anchor
     return np.where(ratio > -0.5, np.log1p(ratio), np.log(a.value / a.anchor))
 
 
-def _near_exp(a: Near, function: Callable[[Any], Any] = np.exp) -> Near:
+def _near_exp(a: Near, function: Callable[[Values], Values] = np.exp) -> Near:
     change = _growth(np.exp(a.anchor), np.exp(a.value), a.change)
     return _settled_function(a, function(a.anchor), change, function(a.value), np.exp)
 
@@ -186,7 +190,7 @@ def _near_logit(a: Near) -> Near:
     rest = complement(a)
     change = _log_change(a) - _log_change(rest)
 
-    def slope(x: Any) -> Any:
+    def slope(x: Values) -> Values:
         return 1.0 / (x * (rest.value if x is a.value else 1.0 - x))
 
     return _settled_function(a, logit(a.anchor), change, logit(a.value, rest.value), slope)
@@ -195,7 +199,7 @@ def _near_logit(a: Near) -> Near:
 def _near_power(a: Near, b: Near) -> Near:
     exponent = b.value
 
-    def slope(x: Any) -> Any:
+    def slope(x: Values) -> Values:
         return exponent * np.power(x, exponent - 1.0)
 
     start, end = np.power(a.anchor, exponent), np.power(a.value, exponent)
@@ -220,19 +224,21 @@ def _near_general_power(a: Near, b: Near) -> Near:
     return _settled_function(log_power, start, change, end, np.exp)
 
 
-def _near_wave(a: Near, wave: Callable[[Any], Any], slope: Callable[[Any], Any]) -> Near:
+def _near_wave(
+    a: Near, wave: Callable[[Values], Values], slope: Callable[[Values], Values]
+) -> Near:
     # The slope at the midpoint, written out: the sum anchor + half would lose a tiny half.
     start, half = wave(a.anchor), 0.5 * a.change
     middle = slope(a.anchor) * np.cos(half) - start * np.sin(half)
     return _settled_function(a, start, 2.0 * np.sin(half) * middle, wave(a.value), slope)
 
 
-def _sigmoid_change(start: Any, end: Any, change: Any) -> Any:
+def _sigmoid_change(start: Values, end: Values, change: Values) -> Values:
     high, low = np.maximum(start, end), np.minimum(start, end)
     return np.sign(change) * sigmoid(high) * sigmoid(-low) * -np.expm1(-np.abs(change))
 
 
-def _sigmoid_slope(x: Any) -> Any:
+def _sigmoid_slope(x: Values) -> Values:
     return sigmoid(x) * sigmoid(-x)
 
 
@@ -244,7 +250,7 @@ def _near_sigmoid(a: Near) -> Near:
 def _near_tanh(a: Near) -> Near:
     change = 2.0 * _sigmoid_change(2.0 * a.anchor, 2.0 * a.value, 2.0 * a.change)
 
-    def slope(x: Any) -> Any:
+    def slope(x: Values) -> Values:
         return 4.0 * _sigmoid_slope(2.0 * x)
 
     return _settled_function(a, np.tanh(a.anchor), change, np.tanh(a.value), slope)
@@ -257,7 +263,7 @@ def _near_max(a: Near, b: Near) -> Near:
     change, ahead = np.maximum(a_change, b_change), a_change >= b_change
     switch = a.anchor_error + b.anchor_error + np.abs(a.anchor - b.anchor)
     # where the anchors' own errors decide which branch leads, neither change is sure
-    unsure = abs(a.anchor - b.anchor) < SPACING * (a.anchor_error + b.anchor_error)
+    unsure = np.abs(a.anchor - b.anchor) < SPACING * (a.anchor_error + b.anchor_error)
     a_error = a.change_error + (switch if unsure or a.anchor < start else 0.0)
     b_error = b.change_error + (switch if unsure or b.anchor < start else 0.0)
     error = np.where(ahead, a_error, b_error)
@@ -275,7 +281,7 @@ def _near_step(a: Near) -> Near:
     start, end = unit_step(a.anchor), unit_step(a.value)
     unsure = np.abs(a.value) < SPACING * a.value_error
     error = np.where(unsure, _JUMP, 0.0)
-    if abs(a.anchor) < SPACING * a.anchor_error:
+    if np.abs(a.anchor) < SPACING * a.anchor_error:
         error = error + _JUMP
     return _settled((start, ZERO), (end - start, error), (end, np.where(unsure, _JUMP, 0.0)))
 

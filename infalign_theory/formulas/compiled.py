@@ -15,7 +15,6 @@ import math
 import numbers
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,7 @@ from infalign_theory.formulas.plain import DIRECT, Program, run, scalar
 from infalign_theory.formulas.reader import ARITY, CONSTANTS, MAX_LENGTH, Reader, shown
 from infalign_theory.formulas.series import refined
 from infalign_theory.formulas.slopes import SLOPES, Dual
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, Values
 
 
 def _check_name(name: str, role: str) -> None:
@@ -134,7 +133,8 @@ class CompiledExpression:
         """
         points = np.asarray(x, dtype=np.float64)
         with np.errstate(all="ignore"):
-            return _shaped(run(self._program, scalar, points, DIRECT)[-1], points.shape)
+            variable: Values = points
+            return _shaped(run(self._program, scalar, variable, DIRECT)[-1], points.shape)
 
     def near(self, anchor: float, step: npt.ArrayLike) -> tuple[float, Array]:
         """f(anchor) and the change f(anchor + step) - f(anchor), the change kept accurate.
@@ -189,8 +189,8 @@ class CompiledExpression:
             node = nodes[-1]
             if math.isnan(node.anchor):
                 value = _shaped(node.value, step.shape)
-                error = _shaped(SPACING * node.value_error, step.shape)
-                return Change(0.0, value, error, 0.0, singular=True)
+                value_error = _shaped(SPACING * node.value_error, step.shape)
+                return Change(0.0, value, value_error, 0.0, singular=True)
             reach = self._reach(anchor, nodes, step)
             change, error = refined(self._program, anchor, step, node, reach)
         return Change(
@@ -209,7 +209,7 @@ class CompiledExpression:
         node = nodes[-1]
         if not np.any(node.change_error > 16.0 * np.abs(node.change)):
             return math.inf  # the series will not be asked
-        if any(part.anchor_error > _DIGITS_LOST * (abs(part.anchor) + 1e-300) for part in nodes):
+        if any(part.anchor_error > _DIGITS_LOST * (np.abs(part.anchor) + 1e-300) for part in nodes):
             return 0.0
         if not any(op in _SWITCHES for op, _, _ in self._program) or not 0.0 <= anchor <= 1.0:
             return math.inf
@@ -316,7 +316,7 @@ def _dual_number(number: float) -> Dual:
     return Dual(np.float64(number), np.float64(0.0))
 
 
-def _shaped(result: Any, shape: tuple[int, ...]) -> Array:
+def _shaped(result: Values, shape: tuple[int, ...]) -> Array:
     """A fresh array: a constant formula has lost the shape, the formula u shares its input."""
     return np.array(np.broadcast_to(result, shape), dtype=np.float64)
 

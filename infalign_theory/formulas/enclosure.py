@@ -9,13 +9,13 @@ like 4^-n (docs/mathematics/quadrature.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from infalign_theory.formulas.changes import Near, complement, near_negative, near_number, near_sum
 from infalign_theory.formulas.plain import Program
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, BoolArray, Values
 
 DISC = 2.125  # times the half-width of a panel in the logit: holds the Bernstein ellipse of 4
 
@@ -23,24 +23,24 @@ DISC = 2.125  # times the half-width of a panel in the logit: holds the Bernstei
 class Model(NamedTuple):
     """A straight line in z and the bound of what is left, for each disc."""
 
-    slope: Any
-    rest: Any
+    slope: Values
+    rest: Values
 
     @property
-    def radius(self) -> Any:
+    def radius(self) -> Values:
         """Bound of |f(z) - f(0)| on the disc."""
         return np.abs(self.slope) + self.rest
 
-    def within(self, share: Array) -> Any:
+    def within(self, share: Array) -> Values:
         """The same for |z| <= share: what is left begins with z^2."""
         return np.abs(self.slope) * share + self.rest * share**2
 
-    def crosses_once(self, share: Array) -> Any:
+    def crosses_once(self, share: Array) -> BoolArray:
         """Whether the slope keeps its sign for |z| <= share, by Cauchy's estimates of the rest."""
-        return np.abs(self.slope) > self.rest * (1.0 / (1.0 - share) ** 2 - 1.0)
+        return np.asarray(np.abs(self.slope) > self.rest * (1.0 / (1.0 - share) ** 2 - 1.0))
 
 
-_FLAT = Model(np.float64(0.0), np.float64(0.0))
+FLAT = Model(np.float64(0.0), np.float64(0.0))
 
 
 def disc_radii(u: Array, v: Array, half: Array) -> tuple[Array, Array]:
@@ -60,18 +60,18 @@ def _logistic_reach(u: Array, v: Array, radius: Array) -> Array:
         return np.where(room > 0.0, u * v * grown / room, np.inf)
 
 
-def _through(a: Model, slope: Any, bend: Any) -> Model:
+def _through(a: Model, slope: Values, bend: Values) -> Model:
     """f(a) from f' at the centre and a bound of |f''| on the disc of the operand."""
     radius = a.radius
     rest = _product(np.abs(slope), a.rest) + 0.5 * _product(bend, radius * radius)
     return Model(_product(slope, a.slope), rest)
 
 
-def _product(a: Any, b: Any) -> Any:
+def _product(a: Values, b: Values) -> Values:
     return np.where((np.asarray(a) == 0) | (np.asarray(b) == 0), 0.0, a * b)
 
 
-def _gap(x: Any, radius: Any) -> Any:
+def _gap(x: Values, radius: Values) -> Values:
     """Distance of the disc from zero; NaN where zero lies inside it."""
     gap = np.abs(x) - radius
     return np.where(gap > 0.0, gap, np.nan)
@@ -85,7 +85,7 @@ def _negative(nodes: Sequence[Near], a: Model) -> Model:
     return Model(-a.slope, a.rest)
 
 
-def _times(x: Any, a: Model, y: Any, b: Model) -> Model:
+def _times(x: Values, a: Model, y: Values, b: Model) -> Model:
     slope = _product(x, b.slope) + _product(y, a.slope)
     rest = _product(np.abs(x), b.rest) + _product(np.abs(y), a.rest)
     return Model(slope, rest + _product(a.radius, b.radius))
@@ -125,7 +125,7 @@ def _power(nodes: Sequence[Near], a: Model, b: Model) -> Model:
     x, p = nodes[0].value, float(nodes[1].value)
     order = p - 2.0
     if p == np.floor(p) and p >= 2.0:  # analytic everywhere
-        furthest = np.abs(x) + a.radius
+        furthest: Values = np.abs(x) + a.radius
     else:
         furthest = _gap(x, a.radius)
         furthest = np.where(np.isnan(furthest), np.nan, furthest if order < 0.0 else np.abs(x))
@@ -141,11 +141,11 @@ def _general_power(nodes: Sequence[Near], a: Model, b: Model) -> Model:
     return _through(product, np.exp(x), np.exp(x + product.radius))
 
 
-def _wave(slope: Callable[[Any], Any]) -> Callable[[Sequence[Near], Model], Model]:
+def _wave(slope: Callable[[Values], Values]) -> Callable[[Sequence[Near], Model], Model]:
     return lambda nodes, a: _through(a, slope(nodes[0].value), np.cosh(a.radius))
 
 
-def _tanh_bend(x: Any, radius: Any) -> Any:
+def _tanh_bend(x: Values, radius: Values) -> Values:
     """Bound of |tanh''| = 2 |tanh| sech^2 on a disc: |cosh(a + ib)|^2 = sinh^2 a + cos^2 b."""
     nearest = np.maximum(np.abs(x) - radius, 0.0)
     cosine = np.where(radius < np.pi / 2, np.cos(radius), 0.0)
@@ -171,7 +171,7 @@ def _maximum(nodes: Sequence[Near], a: Model, b: Model) -> Model:
 
 
 def _constant(nodes: Sequence[Near], a: Model) -> Model:
-    return _FLAT
+    return FLAT
 
 
 _RULES: dict[str, Callable[..., Model]] = {
@@ -200,7 +200,7 @@ def models(program: Program, nodes: Sequence[Near], variable: Model) -> list[Mod
     results: list[Model] = []
     for op, operands, _ in program:
         if op == "number":
-            results.append(_FLAT)
+            results.append(FLAT)
         elif op == "variable":
             results.append(variable)
         else:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from infalign_theory.typing import Values
+
 _T = TypeVar("_T")
 
 
@@ -39,18 +41,18 @@ def run(
     return results
 
 
-def scalar(number: float) -> Any:
+def scalar(number: float) -> np.float64:
     """A constant in plain arithmetic."""
     return np.float64(number)
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Values) -> Values:
     """1 / (1 + exp(-x))."""
     small = np.exp(-np.abs(x))  # never overflows
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
 
 
-def logit(x: Any, rest: Any = None) -> Any:
+def logit(x: Values, rest: Values | None = None) -> Values:
     """log(x / rest), rest = 1 - x."""
     rest = 1.0 - x if rest is None else rest
     # Around 1/2 the two logarithms cancel; 2x - 1 is exact there.
@@ -58,7 +60,7 @@ def logit(x: Any, rest: Any = None) -> Any:
     return np.where(np.abs(x - 0.5) < 0.25, middle, np.log(x) - np.log(rest))
 
 
-def unit_step(x: Any) -> Any:
+def unit_step(x: Values) -> Values:
     """1 where x > 0, 1/2 at 0, else 0."""
     return np.heaviside(x, 0.5)
 

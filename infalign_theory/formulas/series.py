@@ -15,14 +15,14 @@ import numpy as np
 
 from infalign_theory.formulas.changes import SPACING, Near
 from infalign_theory.formulas.plain import Program, run, unit_step
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, Values
 
 _ORDER = 24
 _POWERS = np.arange(_ORDER + 1.0)
 _INVERSE_FACTORIALS = np.array([1 / math.factorial(k) for k in range(_ORDER + 1)])
 
 
-def _constant_series(number: Any) -> Array:
+def _constant_series(number: Values | float) -> Array:
     return np.where(_POWERS == 0, number, 0.0)
 
 
@@ -105,7 +105,7 @@ def _series(program: Program, anchor: float) -> tuple[float, ...]:
 
 def refined(
     program: Program, anchor: float, step: Array, node: Near, reach: float
-) -> tuple[Array, Array]:
+) -> tuple[Values, Values]:
     """The change of a node and its error, from the series where rounding spoilt the difference.
 
     The series speaks for steps shorter than ``reach``, the distance to the next kink.

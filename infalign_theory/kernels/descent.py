@@ -109,9 +109,16 @@ def _tail(values: Array, analysis: Array) -> float:
 
 @kernel
 def _settle(
-    k: float, edge: float, mass: float, half: float, force: Array, jacobian: Array, ours: Array,
-    from_right: Array, state: Array,
-) -> bool:  # fmt: skip
+    k: float,
+    edge: float,
+    mass: float,
+    half: float,
+    force: Array,
+    jacobian: Array,
+    ours: Array,
+    from_right: Array,
+    state: Array,
+) -> bool:
     """Picard iteration on one panel; ``state`` holds log f, mass above and their rates."""
     nodes = jacobian.size
     log_f, above, rate, gain = state[0], state[1], state[2], state[3]
@@ -143,9 +150,18 @@ def _settle(
 
 @kernel
 def march(
-    start: tuple[float, float], k: float, first: float, last: float, ours: Array,
-    theirs: Array, x: Array, weights: Array, from_right: Array, analysis: Array, to_edges: Array,
-) -> tuple[float, Array, Array, Array]:  # fmt: skip
+    start: tuple[float, float],
+    k: float,
+    first: float,
+    last: float,
+    ours: Array,
+    theirs: Array,
+    x: Array,
+    weights: Array,
+    from_right: Array,
+    analysis: Array,
+    to_edges: Array,
+) -> tuple[float, Array, Array, Array]:
     """Total mass, edges (falling, panels + 1), states there, log f at the nodes (panels, nodes).
 
     As :func:`rough_mass` to rounding level, from ``start`` = (log f, mass above) at logit

@@ -138,9 +138,16 @@ def _tilted(left: IntArray, start: int, weight: Array, rows: IntArray, law: Arra
 
 @kernel
 def _add_samples(
-    held: IntArray, left: IntArray, places: Places, group: int, start: int, part: float,
-    eta: Array, features: Array, out: Array,
-) -> None:  # fmt: skip
+    held: IntArray,
+    left: IntArray,
+    places: Places,
+    group: int,
+    start: int,
+    part: float,
+    eta: Array,
+    features: Array,
+    out: Array,
+) -> None:
     """Add ``part`` of eta and of every feature at the places of a prompt's aligned samples.
 
     Places come in increasing order, so one walk over the atoms tells how far down the table each
@@ -164,9 +171,14 @@ def _add_samples(
 
 @kernel
 def residuals(
-    base: BaseLaws, places: Places, table: Table, features: Array, order: int, out: Array,
+    base: BaseLaws,
+    places: Places,
+    table: Table,
+    features: Array,
+    order: int,
+    out: Array,
     span: tuple[int, int],
-) -> None:  # fmt: skip
+) -> None:
     """Log-likelihood of each prompt's samples, and of every feature their mean less the law's.
 
     ``out``, shape (P, 1 + q), is NaN for prompts with fewer than 3 base samples or no others.
@@ -196,16 +208,28 @@ def residuals(
                     for i in range(features.shape[1]):
                         out[group, 1 + i] -= part * law[j] * features[rows[j], i]
                 _add_samples(
-                    held, left, places, group, start, part / samples, table.eta, features,
+                    held,
+                    left,
+                    places,
+                    group,
+                    start,
+                    part / samples,
+                    table.eta,
+                    features,
                     out[group],
-                )  # fmt: skip
+                )
 
 
 @kernel
 def outcomes(
-    base: BaseLaws, table: Table, sizes: IntArray, best: IntArray, order: int, out: Array,
+    base: BaseLaws,
+    table: Table,
+    sizes: IntArray,
+    best: IntArray,
+    order: int,
+    out: Array,
     span: tuple[int, int],
-) -> None:  # fmt: skip
+) -> None:
     """KL of each prompt's tilted law, and its win rate under Best- or Worst-of-``sizes``.
 
     ``out`` has shape (P, 1 + R); NaN for prompts with fewer than 3 base samples.

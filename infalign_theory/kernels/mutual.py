@@ -19,9 +19,14 @@ from infalign_theory.typing import Array
 
 @kernel
 def _lower_ratio(
-    current: float, pull: float, mass: float, left: float, g_above: float, slope: Array,
+    current: float,
+    pull: float,
+    mass: float,
+    left: float,
+    g_above: float,
+    slope: Array,
     value: Array,
-) -> float:  # fmt: skip
+) -> float:
     """log r of the next lower atom: root of y + pull (g_above - g(left - mass e^y)) - current."""
     low, high = current - pull * g_above - 1e-12, current
     y = current

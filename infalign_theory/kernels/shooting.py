@@ -68,9 +68,16 @@ def descend(x: float, k: float, p: Array, half_b: Array, slope: Array, log_ratio
 
 @kernel
 def _bracketed_root(
-    negative: float, positive: float, f_negative: float, f_positive: float, k: float,
-    p: Array, half_b: Array, slope: Array, work: Array,
-) -> float:  # fmt: skip
+    negative: float,
+    positive: float,
+    f_negative: float,
+    f_positive: float,
+    k: float,
+    p: Array,
+    half_b: Array,
+    slope: Array,
+    work: Array,
+) -> float:
     """Root in a sign change, either way round: secant with a halved stale end, or bisection."""
     side = 0
     best, best_value = positive, abs(f_positive)
@@ -97,9 +104,15 @@ def _bracketed_root(
 
 @kernel
 def _touching_point(
-    low: float, high: float, sign: float, k: float, p: Array, half_b: Array, slope: Array,
+    low: float,
+    high: float,
+    sign: float,
+    k: float,
+    p: Array,
+    half_b: Array,
+    slope: Array,
     work: Array,
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """Golden section for the smallest sign * mismatch; stops as soon as it turns negative."""
     golden = 0.381966011250105
     a, b = low, high
@@ -165,13 +178,8 @@ def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
 
 
 @kernel
-def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> tuple[Array, Array]:
-    """Every x at which the march closes, with the direction of the crossing.
-
-    Direction +1 (mismatch turns from negative to positive) is a maximum of W - beta KL, -1 is
-    not. ``unique`` says that the problem is concave: then one bracket holds the one root.
-    """
-    work = np.empty(p.size)
+def _scanned(k: float, p: Array, half_b: Array, slope: Array, unique: bool, work: Array) -> Array:
+    """The places at which the mismatch is looked at, in increasing order, both ends included."""
     # not 1 - p[0]: a top atom may round to 1
     low_end = np.log(p[0]) - np.log(np.sum(p[1:]))
     high_end = max(SATURATED, low_end + 1.0)
@@ -193,8 +201,19 @@ def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> 
                 xs[used], xs[used + 1] = low, high
                 used += 2
                 break
-    xs = np.sort(xs[:used])
-    count = used - 2
+    return np.sort(xs[:used])
+
+
+@kernel
+def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> tuple[Array, Array]:
+    """Every x at which the march closes, with the direction of the crossing.
+
+    Direction +1 (mismatch turns from negative to positive) is a maximum of W - beta KL, -1 is
+    not. ``unique`` says that the problem is concave: then one bracket holds the one root.
+    """
+    work = np.empty(p.size)
+    xs = _scanned(k, p, half_b, slope, unique, work)
+    used, count = xs.size, xs.size - 2
     values = np.empty(used)
     for i in range(used):
         values[i] = descend(xs[i], k, p, half_b, slope, work)
@@ -231,7 +250,7 @@ def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> 
                     directions[found] = -sign if end < i else sign
                     found += 1
     if values[count + 1] < 0.0:
-        roots[found], directions[found] = high_end, 1.0
+        roots[found], directions[found] = xs[count + 1], 1.0
         found += 1
     return roots[:found].copy(), directions[:found].copy()
 
@@ -256,9 +275,15 @@ def win_rate_of(p: Array, log_ratio: Array, b: Array, value: Array) -> tuple[flo
 
 @kernel
 def best_root(
-    k: float, p: Array, b: Array, half_b: Array, slope: Array, value: Array, unique: bool,
+    k: float,
+    p: Array,
+    b: Array,
+    half_b: Array,
+    slope: Array,
+    value: Array,
+    unique: bool,
     log_ratio: Array,
-) -> int:  # fmt: skip
+) -> int:
     """Fill ``log_ratio`` with the root of the largest W - KL/k; returns the number of roots."""
     roots, directions = all_roots(k, p, half_b, slope, unique)
     chosen, best = 0, -np.inf
@@ -275,9 +300,15 @@ def best_root(
 
 @kernel
 def best_roots(
-    k: float, p: Array, b: Array, half_b: Array, offsets: IntArray, slope: Array,
-    value: Array, unique: bool,
-) -> Array:  # fmt: skip
+    k: float,
+    p: Array,
+    b: Array,
+    half_b: Array,
+    offsets: IntArray,
+    slope: Array,
+    value: Array,
+    unique: bool,
+) -> Array:
     """Log ratios of the optimum of many problems laid end to end, each from the top down."""
     log_ratio = np.zeros(p.size)
     for i in range(offsets.size - 1):

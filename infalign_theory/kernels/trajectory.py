@@ -150,9 +150,18 @@ def _unresolved(nodes: Array, analysis: Array) -> float:
 
 @kernel
 def march(
-    first: float, last: float, width: float, kl_stop: float, sign: float, n: float, m: float,
-    x: Array, weights: Array, from_left: Array, analysis: Array,
-) -> tuple[Array, Array, Array]:  # fmt: skip
+    first: float,
+    last: float,
+    width: float,
+    kl_stop: float,
+    sign: float,
+    n: float,
+    m: float,
+    x: Array,
+    weights: Array,
+    from_left: Array,
+    analysis: Array,
+) -> tuple[Array, Array, Array]:
     """Solve panel after panel from kappa = first until kappa = last or KL = kl_stop.
 
     Panels are at most ``width`` wide; one that does not settle or is not resolved is halved.

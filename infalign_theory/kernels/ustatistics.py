@@ -28,10 +28,18 @@ def pick_weights(m: int, n: int, best: bool, out: Array) -> None:
 
 @kernel
 def win_rates(
-    a: Array, a_offsets: IntArray, n_a: int, best_a: bool,
-    b: Array, b_offsets: IntArray, n_b: int, best_b: bool,
-    out: Array, first: int, last: int,
-) -> None:  # fmt: skip
+    a: Array,
+    a_offsets: IntArray,
+    n_a: int,
+    best_a: bool,
+    b: Array,
+    b_offsets: IntArray,
+    n_b: int,
+    best_b: bool,
+    out: Array,
+    first: int,
+    last: int,
+) -> None:
     """P(pick of a > pick of b) + P(tie) / 2 over all pairs of subsets; NaN with too few samples."""
     w, v = np.empty(0), np.empty(0)
     for group in range(first, last):
@@ -67,9 +75,15 @@ def win_rates(
 
 @kernel
 def picked_means(
-    scores: Array, values: Array, offsets: IntArray, n: int, best: bool,
-    out: Array, first: int, last: int,
-) -> None:  # fmt: skip
+    scores: Array,
+    values: Array,
+    offsets: IntArray,
+    n: int,
+    best: bool,
+    out: Array,
+    first: int,
+    last: int,
+) -> None:
     """Mean value of the sample with the best (or worst) score of n; equal scores share equally."""
     w = np.empty(0)
     for group in range(first, last):
@@ -110,9 +124,18 @@ def _pick_chances(scores: Array, n: int, best: bool, out: Array) -> None:
 
 @kernel
 def picked_win_rates(
-    a: Array, a_truth: Array, a_offsets: IntArray, b: Array, b_truth: Array, b_offsets: IntArray,
-    n: int, best: bool, out: Array, first: int, last: int,
-) -> None:  # fmt: skip
+    a: Array,
+    a_truth: Array,
+    a_offsets: IntArray,
+    b: Array,
+    b_truth: Array,
+    b_offsets: IntArray,
+    n: int,
+    best: bool,
+    out: Array,
+    first: int,
+    last: int,
+) -> None:
     """P(truth of a's pick > truth of b's) + P(equal) / 2, both picked by score among n."""
     for group in range(first, last):
         i0, i1 = a_offsets[group], a_offsets[group + 1]
@@ -141,9 +164,15 @@ def picked_win_rates(
 
 @kernel
 def rank_counts(
-    a: Array, a_offsets: IntArray, b: Array, b_offsets: IntArray,
-    below: IntArray, equal: IntArray, first: int, last: int,
-) -> None:  # fmt: skip
+    a: Array,
+    a_offsets: IntArray,
+    b: Array,
+    b_offsets: IntArray,
+    below: IntArray,
+    equal: IntArray,
+    first: int,
+    last: int,
+) -> None:
     """How many samples of b score below, and how many equal, each sample of a."""
     for group in range(first, last):
         start, end = b_offsets[group], b_offsets[group + 1]
@@ -176,9 +205,14 @@ def tie_fractions(scores: Array, offsets: IntArray, out: Array, first: int, last
 
 @kernel
 def cross_tie_fractions(
-    a: Array, a_offsets: IntArray, b: Array, b_offsets: IntArray,
-    out: Array, first: int, last: int,
-) -> None:  # fmt: skip
+    a: Array,
+    a_offsets: IntArray,
+    b: Array,
+    b_offsets: IntArray,
+    out: Array,
+    first: int,
+    last: int,
+) -> None:
     """Chance that a sample of a and one of b score the same; NaN where a side has none."""
     for group in range(first, last):
         i, i_end = a_offsets[group], a_offsets[group + 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.errors import InputError
@@ -72,7 +72,7 @@ class Table:
 def table(
     procedure: Procedure | str,
     *,
-    kl: Any,
+    kl: float,
     base: Base | None = None,
     methods: Iterable[str] | None = None,
 ) -> Table:
@@ -123,7 +123,17 @@ def table(
             known[key] = float(curve.win_rate[0])
         short = best - known[key]
         regret = short if abs(short) > _ROUNDING else 0.0
-        rows.append(Row(entry.name, entry.paper, transform, divergence, nats, known[key], regret))
+        rows.append(
+            Row(
+                method=entry.name,
+                paper=entry.paper,
+                transform=transform,
+                divergence=divergence,
+                kl=nats,
+                win_rate=known[key],
+                regret=regret,
+            )
+        )
     rows.sort(key=lambda row: -row.win_rate)
     outside = tuple(entry for entry in chosen if not entry.inside)
     return Table(tuple(rows), ours, best, outside)

@@ -98,10 +98,19 @@ class Trajectory:
         return cls(
             powers,
             *kernels.march(
-                first, last, _WIDTH, kl, powers.sign, powers.n, powers.m,
-                panels.X, panels.WEIGHTS, panels.FROM_LEFT, panels.ANALYSIS,
+                first,
+                last,
+                _WIDTH,
+                kl,
+                powers.sign,
+                powers.n,
+                powers.m,
+                panels.X,
+                panels.WEIGHTS,
+                panels.FROM_LEFT,
+                panels.ANALYSIS,
             ),
-        )  # fmt: skip
+        )
 
     @property
     def last(self) -> float:
@@ -186,9 +195,16 @@ class Trajectory:
         speed, force, after, edge, before = self._force
         p = self.powers
         drop = kernels.along_trajectory(
-            -log_x.ravel(), speed, force, after, edge, self._half,
-            p.sign > 0, p.m + p.n - 1.0, before,
-        )  # fmt: skip
+            -log_x.ravel(),
+            speed,
+            force,
+            after,
+            edge,
+            self._half,
+            p.sign > 0,
+            p.m + p.n - 1.0,
+            before,
+        )
         return drop.reshape(log_x.shape)
 
 

@@ -7,11 +7,12 @@ dual weights, and any weights certify a lower bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import SupportsIndex, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import plain_number, vector
 from infalign_theory.errors import InputError, PrecisionError
@@ -53,7 +54,7 @@ class PerProcedure(tuple[float, ...]):
 
     _names: tuple[str, ...]
 
-    def __new__(cls, names: Sequence[str], values: Any) -> PerProcedure:
+    def __new__(cls, names: Sequence[str], values: Iterable[float]) -> PerProcedure:
         out = super().__new__(cls, (float(value) for value in values))
         out._names = tuple(names)
         return out
@@ -61,7 +62,15 @@ class PerProcedure(tuple[float, ...]):
     def __reduce__(self) -> tuple[type, tuple[tuple[str, ...], tuple[float, ...]]]:
         return type(self), (self._names, tuple(self))
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: SupportsIndex | str | Procedure) -> float: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> tuple[float, ...]: ...
+
+    def __getitem__(
+        self, key: SupportsIndex | slice | str | Procedure
+    ) -> float | tuple[float, ...]:
         if isinstance(key, Procedure):
             key = key.name
         if isinstance(key, str):
@@ -136,8 +145,8 @@ class Robust:
 def robust(
     procedures: Sequence[Procedure | str],
     *,
-    kl: Any,
-    weights: Any = None,
+    kl: float,
+    weights: ArrayLike | None = None,
     base: Base | None = None,
 ) -> Robust:
     r"""The policy to train where the procedure at inference is not known.
@@ -232,7 +241,7 @@ def _procedures(given: Sequence[Procedure | str]) -> tuple[Procedure, ...]:
     return chosen
 
 
-def _prior(weights: Any, count: int) -> Array:
+def _prior(weights: ArrayLike, count: int) -> Array:
     prior = vector(weights, "weights")
     if prior.size != count or (prior < 0.0).any() or not prior.sum() > 0.0:
         raise InputError(

@@ -79,12 +79,18 @@ class Game:
             return -float(used @ regrets), -regrets
 
         found = minimize(
-            value, weights, jac=True, method="SLSQP", bounds=[(0.0, 1.0)] * weights.size,
+            value,
+            weights,
+            jac=True,
+            method="SLSQP",
+            bounds=[(0.0, 1.0)] * weights.size,
             constraints={
-                "type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": lambda w: np.ones(w.size),
+                "type": "eq",
+                "fun": lambda w: w.sum() - 1.0,
+                "jac": lambda w: np.ones(w.size),
             },
             options={"ftol": 1e-14, "maxiter": 100},
-        )  # fmt: skip
+        )
         kept = np.maximum(found.x, 0.0)
         return np.asarray(kept / kept.sum())
 

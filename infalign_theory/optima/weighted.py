@@ -118,14 +118,14 @@ def on_atoms(base: Discrete, procedures: Sequence[Procedure]) -> Stage:
     weights = np.stack([increments(one, (base.below, base.above)) for one in procedures])
     below = np.tri(count - 1, count)
     return Stage(
-        tuple(procedures),
-        np.log(base.probs),
-        below,
-        1.0 - below,
-        below.T.copy(),
-        np.ones(count - 1),
-        (weights[:, :-1] + weights[:, 1:]) / 2.0,
-        weights[:, 0] / 2.0,
+        procedures=tuple(procedures),
+        log_mass=np.log(base.probs),
+        below=below,
+        above=1.0 - below,
+        fall=below.T.copy(),
+        shares=np.ones(count - 1),
+        forces=(weights[:, :-1] + weights[:, 1:]) / 2.0,
+        constants=weights[:, 0] / 2.0,
     )
 
 
@@ -143,14 +143,14 @@ def on_grid(grid: Grid, procedures: Sequence[Procedure]) -> Stage:
         right[own, own] = half * panels.FROM_RIGHT
     forces = np.stack([(one.pdf(points.u, points.v) * grid.jacobian).ravel() for one in procedures])
     return Stage(
-        tuple(procedures),
-        np.log(shares) + grid.log_jacobian.ravel(),
-        left / shares[None, :],
-        right / shares[None, :],
-        right,
-        shares,
-        forces,
-        np.zeros(len(procedures)),
+        procedures=tuple(procedures),
+        log_mass=np.log(shares) + grid.log_jacobian.ravel(),
+        below=left / shares[None, :],
+        above=right / shares[None, :],
+        fall=right,
+        shares=shares,
+        forces=forces,
+        constants=np.zeros(len(procedures)),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.comparison.comparisons import Comparison
 from infalign_theory.comparison.frontiers import OPTIMAL, Frontier
@@ -13,6 +14,7 @@ from infalign_theory.errors import InputError
 from infalign_theory.plotting.style import SCALED_LABEL, procedure_title, styles_of
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
+from infalign_theory.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +48,14 @@ def _make_room(ax: Axes) -> None:
         figure.set_layout_engine("constrained")
 
 
-def draw_curve(ax: Axes, name: str, x: Any, y: Any, count: int = 6, **style: Any) -> None:
+def draw_curve(
+    ax: Axes,
+    name: str,
+    x: ArrayLike,
+    y: ArrayLike,
+    count: int = 6,
+    **style: Any,  # noqa: ANN401 - keywords of Axes.plot
+) -> None:
     """One transform's curve in its style, with about ``count`` markers spread along the axis.
 
     A curve that would look like another on these axes takes another look.
@@ -63,7 +72,11 @@ def draw_curve(ax: Axes, name: str, x: Any, y: Any, count: int = 6, **style: Any
     ax.plot(x, y, gid=name, **(chosen | style))
 
 
-def plot_frontier(frontier: Frontier, ax: Axes | None = None, **style: Any) -> Axes:
+def plot_frontier(
+    frontier: Frontier,
+    ax: Axes | None = None,
+    **style: Any,  # noqa: ANN401 - keywords of Axes.plot
+) -> Axes:
     """Draw win rate against KL.
 
     Parameters
@@ -97,7 +110,10 @@ def plot_frontier(frontier: Frontier, ax: Axes | None = None, **style: Any) -> A
 
 
 def plot_regret(
-    frontiers: Iterable[Frontier], optimal: Frontier, ax: Axes | None = None, **style: Any
+    frontiers: Iterable[Frontier],
+    optimal: Frontier,
+    ax: Axes | None = None,
+    **style: Any,  # noqa: ANN401 - keywords of Axes.plot
 ) -> Axes:
     """Draw regret against KL, on a logarithmic axis: optimal win rate minus each curve's.
 
@@ -210,7 +226,9 @@ def plot_regrets(
 
 
 def plot_transforms(
-    transforms: Sequence[Transform | str], ax: Axes | None = None, **style: Any
+    transforms: Sequence[Transform | str],
+    ax: Axes | None = None,
+    **style: Any,  # noqa: ANN401 - keywords of Axes.plot
 ) -> Axes:
     """Draw transforms on one scale: (Phi(u) - Phi(0)) / (Phi(1) - Phi(0)).
 
@@ -249,7 +267,7 @@ def plot_transforms(
     return ax
 
 
-def unit_scale(transform: Transform, u: Any) -> Any:
+def unit_scale(transform: Transform, u: ArrayLike) -> Array:
     """A transform shifted and scaled to 0 at u = 0 and 1 at u = 1, where it can be."""
     low, high = (float(value) for value in transform([0.0, 1.0]))
     if not np.isfinite(high - low) or high == low:
@@ -260,7 +278,11 @@ def unit_scale(transform: Transform, u: Any) -> Any:
     return (transform(u) - low) / (high - low)
 
 
-def plot_frontiers(curves: Sequence[Frontier], ax: Axes | None = None, **style: Any) -> Axes:
+def plot_frontiers(
+    curves: Sequence[Frontier],
+    ax: Axes | None = None,
+    **style: Any,  # noqa: ANN401 - keywords of Axes.plot
+) -> Axes:
     """Draw several frontiers with a legend; see :func:`plot_frontier`."""
     ax = current_axes(ax)
     for curve in curves:

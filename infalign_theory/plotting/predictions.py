@@ -52,8 +52,15 @@ def plot_prediction(rows: Sequence[PredictedBar], ax: Axes | None = None) -> Axe
         ax.plot([row.optimal] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.5)
         if row.ci is not None:
             reach = [[row.corrected - row.ci[0]], [row.ci[1] - row.corrected]]
-            ax.errorbar([row.corrected], [place], xerr=np.maximum(reach, 0.0), color="0.35",
-                        capsize=4, fmt="o", markersize=3)  # fmt: skip
+            ax.errorbar(
+                [row.corrected],
+                [place],
+                xerr=np.maximum(reach, 0.0),
+                color="0.35",
+                capsize=4,
+                fmt="o",
+                markersize=3,
+            )
     one = len({row.procedure for row in rows}) == 1
     labels = [
         style.label if one else f"{style.label}, {procedure_title(row.procedure)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import overload
 
 from infalign_theory.divergences import Divergence, ReverseKL, as_divergence
 from infalign_theory.errors import InputError
@@ -21,9 +21,9 @@ from infalign_theory.transforms.names import as_transform
 @overload
 def align(
     transform: Transform | str,
-    *unnamed: Any,
-    beta: Any = ...,
-    kl: Any = ...,
+    *unnamed: object,
+    beta: float | None = ...,
+    kl: float | None = ...,
     base: Continuous | None = ...,
     divergence: Divergence | str = ...,
 ) -> ContinuousPolicy: ...
@@ -32,9 +32,9 @@ def align(
 @overload
 def align(
     transform: Transform | str,
-    *unnamed: Any,
-    beta: Any = ...,
-    kl: Any = ...,
+    *unnamed: object,
+    beta: float | None = ...,
+    kl: float | None = ...,
     base: Discrete,
     divergence: Divergence | str = ...,
 ) -> DiscretePolicy: ...
@@ -42,9 +42,9 @@ def align(
 
 def align(
     transform: Transform | str,
-    *unnamed: Any,
-    beta: Any = None,
-    kl: Any = None,
+    *unnamed: object,
+    beta: float | None = None,
+    kl: float | None = None,
     base: Base | None = None,
     divergence: Divergence | str = "kl",
 ) -> Policy:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import vector
 from infalign_theory.errors import InputError
@@ -57,7 +57,7 @@ class Discrete:
     [0.15, 0.65]
     """
 
-    def __init__(self, probs: Any, rewards: Any = None) -> None:
+    def __init__(self, probs: ArrayLike, rewards: ArrayLike | None = None) -> None:
         mass = vector(probs, "probs")
         reward = vector(np.arange(mass.size) if rewards is None else rewards, "rewards")
         if reward.size != mass.size:
@@ -85,7 +85,7 @@ class Discrete:
         )
 
     @classmethod
-    def from_scores(cls, scores: Any) -> Discrete:
+    def from_scores(cls, scores: ArrayLike) -> Discrete:
         """The empirical law of a sample of scores: every score weighs the same.
 
         Examples

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from infalign_theory.checks import plain_number, real
 from infalign_theory.errors import InputError
 
 _SMALLEST_KL = 1e-100
 
 
-def budget(beta: Any, kl: Any) -> tuple[float | None, float]:
+def budget(beta: float | None, kl: float | None) -> tuple[float | None, float]:
     """Exactly one of beta > 0 and kl >= 0, as numbers; the other None and 0."""
     if (beta is None) == (kl is None):
         given = "neither" if beta is None else "both"

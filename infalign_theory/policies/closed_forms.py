@@ -19,7 +19,7 @@ _SERIES = 0.05
 
 
 def identity_kl(k: float) -> float:
-    """KL = k W - log(expm1(k)/k), W the standard win rate; 2.6 of the design."""
+    """KL = k W - log(expm1(k)/k), W the standard win rate: (eq-tilt) for Phi = u."""
     if k < _SERIES:
         # the two terms agree to order k^2: their difference needs the Bernoulli series
         return k**2 / 24 - k**4 / 960 + k**6 / 36288 - k**8 / 1382400 + k**10 / 53222400

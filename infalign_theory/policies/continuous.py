@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import unit_interval
 from infalign_theory.kernels import panels
@@ -40,15 +39,15 @@ class ContinuousPolicy(Policy):
     def grid(self) -> Grid:
         return self.tilt.grid
 
-    def pdf(self, u: Any) -> Array:
+    def pdf(self, u: ArrayLike) -> Array:
         array = unit_interval(u, "u")
         return np.exp(self.tilt.log_density(Points.from_pair(array, 1.0 - array)))
 
-    def cdf(self, u: Any) -> Array:
+    def cdf(self, u: ArrayLike) -> Array:
         array = unit_interval(u, "u")
         return self.tails(Points.from_pair(array, 1.0 - array))[0]
 
-    def sf(self, u: Any) -> Array:
+    def sf(self, u: ArrayLike) -> Array:
         array = unit_interval(u, "u")
         return self.tails(Points.from_pair(array, 1.0 - array))[1]
 
@@ -84,7 +83,7 @@ class ContinuousPolicy(Policy):
         values = np.exp(self.tilt.log_density(points) + points.log_u + points.log_v)
         return np.asarray(half * (values @ panels.WEIGHTS))
 
-    def ppf(self, q: Any) -> Array:
+    def ppf(self, q: ArrayLike) -> Array:
         array = unit_interval(q, "q")
         return self.quantiles(array, 1.0 - array).u
 

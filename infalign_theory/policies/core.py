@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.divergences import Divergence, ReverseKL
 from infalign_theory.errors import InputError
@@ -76,22 +76,24 @@ class Policy(ABC):
         """Standard deviation of the calibrated reward."""
 
     @abstractmethod
-    def pdf(self, u: Any) -> Array:
+    def pdf(self, u: ArrayLike) -> Array:
         """Density f(u) relative to the base, at u in [0, 1]."""
 
     @abstractmethod
-    def cdf(self, u: Any) -> Array:
+    def cdf(self, u: ArrayLike) -> Array:
         """F(u): probability that a sample's calibrated reward is at most u."""
 
     @abstractmethod
-    def sf(self, u: Any) -> Array:
+    def sf(self, u: ArrayLike) -> Array:
         """1 - F(u), accurate where it is small."""
 
     @abstractmethod
-    def ppf(self, q: Any) -> Array:
+    def ppf(self, q: ArrayLike) -> Array:
         """Smallest u with F(u) >= q, at q in [0, 1]."""
 
-    def rvs(self, size: int | tuple[int, ...] = 1, rng: Any = None) -> Array:
+    def rvs(
+        self, size: int | tuple[int, ...] = 1, rng: np.random.Generator | int | None = None
+    ) -> Array:
         """Calibrated rewards of independent samples.
 
         Parameters

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import unit_interval
 from infalign_theory.policies.base import Discrete
@@ -44,20 +43,20 @@ class DiscretePolicy(Policy):
     def probs(self) -> Array:
         return self.tilt.probs
 
-    def pdf(self, u: Any) -> Array:
+    def pdf(self, u: ArrayLike) -> Array:
         array = unit_interval(u, "u")
         atom = np.searchsorted(self.base.below[1:-1], array, side="left")
         return np.asarray(np.exp(self.tilt.log_ratio)[atom])
 
-    def cdf(self, u: Any) -> Array:
+    def cdf(self, u: ArrayLike) -> Array:
         return np.asarray(self.tilt.edges[0][self._atoms_up_to(u)])
 
-    def sf(self, u: Any) -> Array:
+    def sf(self, u: ArrayLike) -> Array:
         return np.asarray(self.tilt.edges[1][self._atoms_up_to(u)])
 
-    def _atoms_up_to(self, u: Any) -> np.ndarray:
+    def _atoms_up_to(self, u: ArrayLike) -> np.ndarray:
         return np.searchsorted(self.base.u, unit_interval(u, "u"), side="right")
 
-    def ppf(self, q: Any) -> Array:
+    def ppf(self, q: ArrayLike) -> Array:
         atom = np.searchsorted(self.tilt.edges[0][1:-1], unit_interval(q, "q"), side="left")
         return np.asarray(self.base.u[atom])

@@ -59,8 +59,9 @@ def inferred(policy: Policy, procedure: Procedure | str) -> Inferred:
     """
     chosen = as_procedure(procedure)
     if not isinstance(chosen, LawProcedure):
-        raise InputError(f"procedure {chosen.name} is a distortion of the CDF; give soft, reject "
-                         "or rewind.")  # fmt: skip
+        raise InputError(
+            f"procedure {chosen.name} is a distortion of the CDF; give soft, reject or rewind."
+        )
     if isinstance(policy, DiscretePolicy):
         base = policy.base
         sample = Sample(base.points, policy.probs, atoms=True)
@@ -152,10 +153,13 @@ def law_win_rate(
     """Win rate where at least one side's procedure acts on the whole law."""
     if isinstance(policy, DiscretePolicy):
         base = policy.base
-        won, lost = (_on_atoms(base, mass, by) for mass, by in (
-            (policy.probs, ours),
-            (against.probs if isinstance(against, DiscretePolicy) else base.probs, theirs),
-        ))  # fmt: skip
+        won, lost = (
+            _on_atoms(base, mass, by)
+            for mass, by in (
+                (policy.probs, ours),
+                (against.probs if isinstance(against, DiscretePolicy) else base.probs, theirs),
+            )
+        )
         _, above = cumulative_sums(won)
         return float(np.clip(np.sum(lost * (above[1:] + above[:-1]) / 2), 0.0, 1.0))
     assert isinstance(policy, ContinuousPolicy)

@@ -214,7 +214,16 @@ def _resolution(density: Density, grid: Grid) -> tuple[np.ndarray, ContinuousTil
     if not values[0, 0] + values[-1, -1] <= 1e-13:  # closer to an end than float64 reaches
         raise Condensed
     effective = EffectiveTransform(density, log_mass, grid)
-    return marked, ContinuousTilt(effective, 1.0, grid, 0.0, 0.0, grid.integral(terms), 0.0)
+    tilt = ContinuousTilt(
+        transform=effective,
+        k=1.0,
+        grid=grid,
+        peak=0.0,
+        log_z=0.0,
+        kl=grid.integral(terms),
+        growth=0.0,
+    )
+    return marked, tilt
 
 
 def _log_noise(density: Density, log_f: Array, points: Points) -> Array:

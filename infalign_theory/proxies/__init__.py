@@ -9,7 +9,7 @@ from infalign_theory.proxies.contaminated import Contaminated
 from infalign_theory.proxies.core import Copula, Proxy
 from infalign_theory.proxies.elliptical import Gaussian, StudentT
 from infalign_theory.proxies.frontiers import TrueFrontier, frontier
-from infalign_theory.proxies.resistance import Resistance, resistance
+from infalign_theory.proxies.resistances import Resistance, resistance
 from infalign_theory.proxies.tabulated import Tabulated
 from infalign_theory.proxies.turning import Turning, tuned_kl, tuned_n
 from infalign_theory.proxies.win_rates import true_win_rate

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import numbers, vector
 from infalign_theory.policies.alignment import align
@@ -67,7 +68,7 @@ def frontier(
     procedure: Procedure | str,
     proxy: Proxy,
     *,
-    kl: Any,
+    kl: ArrayLike,
     base: Base | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> TrueFrontier:
@@ -108,11 +109,13 @@ def frontier(
         budget(None, nats)
     policies = [align(chosen, kl=float(nats), base=base) for nats in budgets]
     return TrueFrontier(
-        chosen.name,
-        ours.name if theirs == ours else f"{ours.name}|{theirs.name}",
-        proxy.name,
-        budgets,
-        np.array([policy.beta for policy in policies]),
-        np.array([win_rate(policy, ours, against_procedure=theirs) for policy in policies]),
-        np.array([true_win_rate(policy, ours, proxy, theirs) for policy in policies]),
+        transform=chosen.name,
+        procedure=ours.name if theirs == ours else f"{ours.name}|{theirs.name}",
+        proxy=proxy.name,
+        kl=budgets,
+        beta=np.array([policy.beta for policy in policies]),
+        proxy_win_rate=np.array(
+            [win_rate(policy, ours, against_procedure=theirs) for policy in policies]
+        ),
+        true_win_rate=np.array([true_win_rate(policy, ours, proxy, theirs) for policy in policies]),
     )

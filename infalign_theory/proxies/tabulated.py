@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import vector
 from infalign_theory.errors import InputError
@@ -39,7 +38,7 @@ class Tabulated(Proxy):
     (Discrete(3 atoms), [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])
     """
 
-    def __init__(self, proxy: Any, truth: Any) -> None:
+    def __init__(self, proxy: ArrayLike, truth: ArrayLike) -> None:
         rewards, truths = vector(proxy, "proxy"), vector(truth, "truth")
         if rewards.size != truths.size:
             raise InputError(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, BoolArray, IntArray
 
 
 def _log_expit(s: Array) -> Array:
@@ -52,7 +51,9 @@ class Points:
         """u - origin.u, from the complements where those are the small ones."""
         return np.where(origin.upper, origin.v - self.v, self.u - origin.u)
 
-    def __getitem__(self, index: Any) -> Points:
+    def __getitem__(
+        self, index: slice | IntArray | BoolArray | list[int] | tuple[slice | IntArray | None, ...]
+    ) -> Points:
         """Some of the points."""
         return Points(self.u[index], self.v[index], self.s[index])
 

@@ -34,9 +34,9 @@ def verl_compute_score(
     def compute_score(
         data_source: str,
         solution_str: str,
-        ground_truth: Any,
+        ground_truth: object,
         extra_info: Mapping[str, Any] | None = None,
-        **options: Any,
+        **options: object,
     ) -> dict[str, float]:
         if extra_info is None or prompt not in extra_info:
             raise InputError(
@@ -44,9 +44,13 @@ def verl_compute_score(
                 "name another key with prompt=."
             )
         [value] = reward(
-            [extra_info[prompt]], [solution_str], data_source=[data_source],
-            ground_truth=[ground_truth], extra_info=[extra_info], **options,
-        )  # fmt: skip
+            [extra_info[prompt]],
+            [solution_str],
+            data_source=[data_source],
+            ground_truth=[ground_truth],
+            extra_info=[extra_info],
+            **options,
+        )
         return {"score": value, "calibrated": reward.means[-1]}
 
     return compute_score
@@ -64,7 +68,7 @@ def openrlhf_reward_func(reward: RewardFunction) -> Callable[..., dict[str, Any]
     _plain(reward)
 
     def reward_func(
-        queries: Sequence[str], prompts: Sequence[str], labels: Sequence[Any], **options: Any
+        queries: Sequence[str], prompts: Sequence[str], labels: Sequence[object], **options: object
     ) -> dict[str, Any]:
         import torch
 

@@ -9,9 +9,8 @@ and the solution of KL-regularised RL depends on that mean only.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from infalign_theory.checks import plain_number, real, vector, whole
@@ -24,7 +23,7 @@ from infalign_theory.quadrature.grid import Grid
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
-from infalign_theory.typing import Array
+from infalign_theory.typing import Array, IntArray
 
 MOST_SAMPLES = 10_000
 _CHUNK = 2_000_000  # entries of the table of weights at a time
@@ -45,7 +44,7 @@ class Bernstein(Transform):
     0.3
     """
 
-    def __init__(self, rewards: Any) -> None:
+    def __init__(self, rewards: ArrayLike) -> None:
         self.rewards: Array = vector(rewards, "rewards")
         self.samples = self.rewards.size - 1
         if not 1 <= self.samples <= MOST_SAMPLES:
@@ -76,7 +75,7 @@ class Bernstein(Transform):
         return out.reshape(points.s.shape)
 
 
-def _times(count: Array | Any, log: Array) -> Array:
+def _times(count: IntArray, log: Array) -> Array:
     """count log, with 0 times minus infinity zero."""
     with np.errstate(invalid="ignore"):
         return np.where(count > 0, count * log[:, None], 0.0)

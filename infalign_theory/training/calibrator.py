@@ -7,9 +7,10 @@ from enum import Enum
 from functools import cached_property
 from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import numbers
 from infalign_theory.empirical.scores.sources import ScoresLike
@@ -145,9 +146,11 @@ class Calibrator:
         """How uniform held-out base samples are once calibrated; draws itself with ``plot()``."""
         anchor = self._law.anchor
         return Uniformity.of(
-            self._law.left_out(), self._scores, "ranks" if anchor is None else anchor.value,
+            self._law.left_out(),
+            self._scores,
+            "ranks" if anchor is None else anchor.value,
             self._samples.ties,
-        )  # fmt: skip
+        )
 
     def __repr__(self) -> str:
         return (
@@ -157,7 +160,7 @@ class Calibrator:
 
     # ------------------------------------------------------------------ what it does
     def calibrate(
-        self, prompts: str | Sequence[str], rewards: Any, *, unseen: str = "error"
+        self, prompts: str | Sequence[str], rewards: ArrayLike, *, unseen: str = "error"
     ) -> Array:
         """Calibrated rewards of further samples.
 
@@ -201,7 +204,12 @@ class Calibrator:
         return out
 
     def add(
-        self, scores: Any, rewards: Any = None, *, prompt: str = "prompt", reward: str = "reward"
+        self,
+        scores: ScoresLike,
+        rewards: ArrayLike | None = None,
+        *,
+        prompt: str = "prompt",
+        reward: str = "reward",
     ) -> Calibrator:
         """Add base samples, as a run that goes on draws them; what is fitted is fitted anew.
 
@@ -219,7 +227,9 @@ class Calibrator:
         if rewards is None:
             new = BaseSamples.read(scores, prompt, reward)
         else:
-            names = [scores] * np.size(rewards) if isinstance(scores, str) else scores
+            names = cast("Sequence[str]", scores)
+            if isinstance(scores, str):
+                names = [scores] * np.size(rewards)
             new = BaseSamples.collect(names, rewards)
         self._samples = self._samples.joined(new)
         if self._asked == "auto":
@@ -332,7 +342,7 @@ def _one_of(given: str, allowed: tuple[str, ...], what: str) -> None:
         raise InputError(f"{what} = {given!r} is not known; give one of {', '.join(allowed)}.")
 
 
-def _finite(rewards: Any) -> Array:
+def _finite(rewards: ArrayLike) -> Array:
     values = np.atleast_1d(numbers(rewards, "rewards"))
     if values.ndim != 1:
         raise InputError(f"rewards has shape {values.shape}; give a one-dimensional array.")

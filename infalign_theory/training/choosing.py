@@ -139,16 +139,25 @@ def _pairs(samples: BaseSamples, kept: BoolArray, lower: bool) -> Iterator[Pairs
         mine, theirs = samples.rewards[at], samples.rewards[first + partner]
         less, same = theirs < mine, theirs == mine
         yield Pairs(
-            owner[own], mine[own], theirs[own], sizes[own] - 2,
-            (below - less)[own], (up_to - 1 - less - same)[own],
-            (less + same / 2.0)[own], _end(samples, first, sizes, place, partner, lower)[own],
-        )  # fmt: skip
+            owner=owner[own],
+            first=mine[own],
+            second=theirs[own],
+            n=sizes[own] - 2,
+            below=(below - less)[own],
+            up_to=(up_to - 1 - less - same)[own],
+            win=(less + same / 2.0)[own],
+            end=_end(samples, first, sizes, place, partner, lower)[own],
+        )
 
 
 def _end(
-    samples: BaseSamples, first: IntArray, sizes: IntArray, place: IntArray, partner: IntArray,
+    samples: BaseSamples,
+    first: IntArray,
+    sizes: IntArray,
+    place: IntArray,
+    partner: IntArray,
     lower: bool,
-) -> Array:  # fmt: skip
+) -> Array:
     """The most extreme of the others."""
     a, b = (place, partner) if lower else (sizes - 1 - place, sizes - 1 - partner)
     near, far = np.minimum(a, b), np.maximum(a, b)

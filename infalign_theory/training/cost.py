@@ -131,7 +131,16 @@ def calibration_cost(
             steps = simulations.pooled_steps(chosen, law, count, number, seed, fresh=not reuse)
         won, error = simulations.outcome(steps, inference, nats)
     return CalibrationCost(
-        won, best - won, error, best, count, nats, chosen.name, inference.name, reuse, method
+        win_rate=won,
+        regret=best - won,
+        stderr=error,
+        optimal=best,
+        samples=count,
+        kl=nats,
+        transform=chosen.name,
+        procedure=inference.name,
+        reuse=reuse,
+        method=method,
     )
 
 
@@ -145,9 +154,13 @@ def _check(method: str, samples: int, reuse: bool) -> None:
 
 
 def cost_table(
-    transform: Transform | str, procedure: Procedure | str, *, kl: float,
-    samples: tuple[int, ...] = (4, 8, 16, 32, 64, 128), **options: Any,
-) -> pd.DataFrame:  # fmt: skip
+    transform: Transform | str,
+    procedure: Procedure | str,
+    *,
+    kl: float,
+    samples: tuple[int, ...] = (4, 8, 16, 32, 64, 128),
+    **options: Any,  # noqa: ANN401 - those of calibration_cost, each of its own type
+) -> pd.DataFrame:
     """How many base samples a prompt are needed: a row a K, fresh and re-used.
 
     Parameters

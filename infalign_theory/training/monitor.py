@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
@@ -102,7 +102,12 @@ def callback(reward: RewardFunction, procedure: Procedure | str) -> TrainerCallb
         """Writes into the logs what the calibrated rewards say."""
 
         def on_log(
-            self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any
+            self,
+            args: object,
+            state: object,
+            control: object,
+            logs: dict[str, float] | None = None,
+            **given: object,
         ) -> None:
             if not reward.means or logs is None:
                 return

@@ -85,9 +85,13 @@ def pooled_steps(
     from scipy import stats
 
     shapes = {
-        "normal": stats.norm(), "logistic": stats.logistic(), "gumbel": stats.gumbel_r(),
-        "t3": stats.t(3), "exponential": stats.expon(), "beta": stats.beta(5, 1.2),
-    }  # fmt: skip
+        "normal": stats.norm(),
+        "logistic": stats.logistic(),
+        "gumbel": stats.gumbel_r(),
+        "t3": stats.t(3),
+        "exponential": stats.expon(),
+        "beta": stats.beta(5, 1.2),
+    }
     if law not in shapes:
         raise InputError(f"law = {law!r} is not known; give one of {', '.join(shapes)}.")
     if samples < FEWEST:

@@ -6,8 +6,8 @@ import inspect
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class RewardFunction:
         self._key, self._unseen, self._slow = key, unseen, slow
 
     def __call__(
-        self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
+        self, prompts: Sequence[Any], completions: Sequence[Any], **columns: object
     ) -> list[float]:
         """Rewards of a batch, in [0, 1] where the transform is bounded."""
         started = time.perf_counter()
@@ -70,7 +70,7 @@ class RewardFunction:
         return self.rewards(prompts, scores, columns)
 
     def rewards(
-        self, prompts: Sequence[Any], scores: Any, columns: Mapping[str, Any]
+        self, prompts: Sequence[Any], scores: Iterable[SupportsFloat], columns: Mapping[str, Any]
     ) -> list[float]:
         """Rewards of a batch that has been scored."""
         values = _checked(scores, len(prompts))
@@ -123,7 +123,7 @@ class AsyncRewardFunction(RewardFunction):
     """The same for a scorer that is a coroutine function; trainers await it."""
 
     async def __call__(  # type: ignore[override]
-        self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
+        self, prompts: Sequence[Any], completions: Sequence[Any], **columns: object
     ) -> list[float]:
         """Rewards of a batch, in [0, 1] where the transform is bounded."""
         started = time.perf_counter()
@@ -135,7 +135,7 @@ class AsyncRewardFunction(RewardFunction):
         return self.rewards(prompts, scores, columns)
 
 
-def prompt_text(prompt: Any) -> str:
+def prompt_text(prompt: str | Sequence[Mapping[str, object]]) -> str:
     """The text that names a prompt: itself, or the last user message of a chat.
 
     Examples
@@ -168,7 +168,7 @@ def _accepted(score: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(p.name for p in parameters) - {"prompts", "completions"}
 
 
-def _checked(scores: Any, count: int) -> Array:
+def _checked(scores: Iterable[SupportsFloat], count: int) -> Array:
     """One finite score a completion, or what is wrong with them."""
     if hasattr(scores, "detach"):  # a tensor
         scores = scores.detach().cpu().numpy()
@@ -193,7 +193,7 @@ def _checked(scores: Any, count: int) -> Array:
     return np.array([float(value) for value in listed])
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: SupportsFloat | str) -> bool:
     try:
         return not isinstance(value, str) and bool(np.isfinite(float(value)))
     except (TypeError, ValueError):

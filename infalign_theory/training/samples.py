@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from infalign_theory.checks import vector
 from infalign_theory.empirical.scores.reading import read_scores
@@ -34,7 +34,7 @@ class BaseSamples:
         return cls(found.prompts, found.rewards.values, found.rewards.offsets)
 
     @classmethod
-    def collect(cls, prompts: Sequence[str], rewards: Any) -> BaseSamples:
+    def collect(cls, prompts: Sequence[str], rewards: ArrayLike) -> BaseSamples:
         """From one prompt and one reward a sample, in any order."""
         values = vector(rewards, "rewards")
         if len(prompts) != values.size:

@@ -46,9 +46,13 @@ def write(path: Path, stored: Stored) -> None:
     names = pd.Series(stored.samples.names(), dtype=object)
     frame = pd.DataFrame({"prompt": names, "reward": stored.samples.rewards})
     facts = {
-        "kind": _KIND, "version": str(VERSION), "method": stored.method, "tail": stored.tail,
-        "chosen": stored.chosen, "checksum": stored.checksum,
-    }  # fmt: skip
+        "kind": _KIND,
+        "version": str(VERSION),
+        "method": stored.method,
+        "tail": stored.tail,
+        "chosen": stored.chosen,
+        "checksum": stored.checksum,
+    }
     listed = ", ".join(f"{key}: '{value}'" for key, value in facts.items())
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         file = Path(folder) / "calibration.parquet"

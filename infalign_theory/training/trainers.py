@@ -92,7 +92,7 @@ def settings(
     trainer: str,
     kl: float | None = None,
     beta: float | None = None,
-    **choices: Any,
+    **choices: object,
 ) -> Settings:
     r"""A trainer's own settings for a transform and a KL, and the law they lead to.
 
@@ -154,9 +154,16 @@ def settings(
     if unit is None:
         notes.append(f"{chosen.name} is unbounded and is given as it is, not mapped to [0, 1].")
     return Settings(
-        trainer, chosen.name, MappingProxyType(choice.arguments(own)), choice.penalty.value,
-        law.kl, 1.0 / law.k, None if unit is None else unit / law.k, critical, tuple(notes),
-    )  # fmt: skip
+        trainer=trainer,
+        transform=chosen.name,
+        arguments=MappingProxyType(choice.arguments(own)),
+        divergence=choice.penalty.value,
+        kl=law.kl,
+        beta=1.0 / law.k,
+        scaled_beta=None if unit is None else unit / law.k,
+        critical_beta=critical,
+        notes=tuple(notes),
+    )
 
 
 def _law(
@@ -241,7 +248,7 @@ def _shown(choices: Mapping[str, Any]) -> str:
 
 
 # ------------------------------------------------------------------ one function a trainer
-def _choose(trainer: str, choices: dict[str, Any]) -> Choice:
+def _choose(trainer: str, choices: dict[str, object]) -> Choice:
     make, allowed = TRAINERS[trainer]
     for name, value in choices.items():
         if name not in allowed:
@@ -272,9 +279,11 @@ def _trl_rloo(choices: Mapping[str, Any]) -> Choice:
 def _trl_grpo(choices: Mapping[str, Any]) -> Choice:
     corrected, scale = choices["use_bias_correction_kl"], choices["scale_rewards"]
     arguments = {
-        "use_bias_correction_kl": corrected, "scale_rewards": scale,
-        "loss_type": choices["loss_type"], "num_iterations": 1,
-    }  # fmt: skip
+        "use_bias_correction_kl": corrected,
+        "scale_rewards": scale,
+        "loss_type": choices["loss_type"],
+        "num_iterations": 1,
+    }
     if choices["loss_type"] == "cispo":  # its clip acts on ratios of 1 too
         arguments["epsilon_high"] = 5.0
     return Choice(

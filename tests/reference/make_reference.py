@@ -35,15 +35,13 @@ def _tilts() -> Iterator[Spec]:
     both = [f"{kind}:{n}" for kind in ("bon", "won") for n in (2, 4, 32)]
     for transform in TRANSFORMS:
         for kl in ("1e-8", "1e-3", "0.5", "2"):
-            for procedure in ["standard", *both]:
-                yield row(transform, procedure, procedure, kl=kl)
+            yield from (row(transform, p, p, kl=kl) for p in ("standard", *both))
     given_beta = [("identity", "0.1"), ("identity", "1"), ("identity", "2000"), ("log", "0.25")]
     given_beta += [("exp:10", "2000"), ("exp:-10", "0.01"), ("power:7", "0.5"), ("logit", "2")]
     given_beta += [("power:0.5", "0.1"), ("exp:5", "50"), ("exp:-5", "0.125")]
     given_beta += [("expr:exp(3*u)-u", "5"), ("expr:u-u**2", "0.05")]
     for transform, beta in given_beta:
-        for procedure in ("standard", "bon:4", "won:4"):
-            yield row(transform, procedure, procedure, beta=beta)
+        yield from (row(transform, p, p, beta=beta) for p in ("standard", "bon:4", "won:4"))
     for transform in HARD:
         for kl in ("1e-8", "0.5", "20"):
             for procedure in ("bon:1000", "won:1000", "bon:1000000", "won:1000000"):

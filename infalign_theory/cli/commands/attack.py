@@ -27,9 +27,7 @@ def attack(
     from infalign_theory.cli import printing
     from infalign_theory.empirical.hacking.attackers import attack_success
 
-    found = attack_success(
-        scores, n=n, success=success, prompt=prompt, policy=policy, base=base
-    )  # fmt: skip
+    found = attack_success(scores, n=n, success=success, prompt=prompt, policy=policy, base=base)
     for line in found.verdict:
         typer.echo(printing.printable(line), err=True)
     if json or not sys.stdout.isatty():

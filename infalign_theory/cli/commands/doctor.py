@@ -17,8 +17,21 @@ from infalign_theory.cli.options import JsonOption
 from infalign_theory.errors import PrecisionError
 
 EXAMPLES = ("infalign doctor", "infalign doctor --warm", "infalign doctor --json > doctor.json")
-_PACKAGES = ("infalign-theory", "numpy", "scipy", "numba", "pandas", "duckdb", "matplotlib",
-             "sympy", "typer", "rich", "narwhals", "torch", "trl")  # fmt: skip
+_PACKAGES = (
+    "infalign-theory",
+    "numpy",
+    "scipy",
+    "numba",
+    "pandas",
+    "duckdb",
+    "matplotlib",
+    "sympy",
+    "typer",
+    "rich",
+    "narwhals",
+    "torch",
+    "trl",
+)
 _PROMISE = 1e-10
 
 
@@ -78,8 +91,10 @@ def _tell(found: dict[str, Any]) -> None:
             for c in found["self_test"]
         ],
     )
-    typer.echo(f"self-test: {'all' if found['healthy'] else 'NOT all'} five within {_PROMISE:g}, "
-               f"{found['seconds']:.1f} s")  # fmt: skip
+    typer.echo(
+        f"self-test: {'all' if found['healthy'] else 'NOT all'} five within {_PROMISE:g}, "
+        f"{found['seconds']:.1f} s"
+    )
     typer.echo("To report a problem, add the output of infalign doctor --json to it.")
 
 

@@ -33,9 +33,14 @@ def hacking(
     from infalign_theory.empirical.hacking.entry import hacking as judged
 
     found = judged(
-        scores, reward=reward, truth=truth, prompt=prompt, transform=transform or TRANSFORMS,
-        policy=policy, base=base,
-    )  # fmt: skip
+        scores,
+        reward=reward,
+        truth=truth,
+        prompt=prompt,
+        transform=transform or TRANSFORMS,
+        policy=policy,
+        base=base,
+    )
     for line in (*found.verdict, *(f"note: {note}" for note in found.notes)):
         typer.echo(printing.printable(line), err=True)
     if json or not sys.stdout.isatty():

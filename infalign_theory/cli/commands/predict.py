@@ -8,11 +8,15 @@ from typing import Annotated
 import typer
 
 from infalign_theory.cli.options import (
+    AgainstOption,
+    BaseLawOption,
     BetaOption,
     JsonOption,
     KlOption,
+    MemoryOption,
     ProcedureOption,
     TransformOption,
+    WideOption,
 )
 
 _SAID_ABOVE = ("prompts", "law", "notes")  # of the whole table, not of a row
@@ -30,10 +34,7 @@ def predict(
     transform: TransformOption,
     kl: KlOption = None,
     beta: BetaOption = None,
-    against_procedure: Annotated[
-        str | None,
-        typer.Option("--against-procedure", help="The base's procedure; the same by default."),
-    ] = None,
+    against_procedure: AgainstOption = None,
     prompt: Annotated[str, typer.Option(help="Column of the prompt.")] = "prompt",
     reward: Annotated[
         str, typer.Option(help="Column of the reward; scores.rm for nested keys.")
@@ -45,14 +46,9 @@ def predict(
     truth: Annotated[
         str | None, typer.Option(help="Column of the true reward: adds the true win rate.")
     ] = None,
-    law: Annotated[str, typer.Option(help="auto, continuous or discrete base.")] = "auto",
-    wide: Annotated[
-        bool,
-        typer.Option(
-            "--wide", help="Several columns of rewards a row: those --reward matches, or all."
-        ),
-    ] = False,
-    memory: Annotated[str, typer.Option(help="What DuckDB may use before it spills.")] = "1GB",
+    law: BaseLawOption = "auto",
+    wide: WideOption = False,
+    memory: MemoryOption = "1GB",
     json: JsonOption = False,
 ) -> None:
     """Predict the win rate of a training run from scores of the base model.
@@ -65,10 +61,21 @@ def predict(
     from infalign_theory.empirical.prediction.entry import predict as predicted
 
     result = predicted(
-        scores, procedure=procedure, transform=transform, kl=kl, beta=beta,
-        against_procedure=against_procedure, prompt=prompt, reward=reward, policy=policy,
-        base=base, truth=truth, law=law, wide=wide, memory=memory,
-    )  # fmt: skip
+        scores,
+        procedure=procedure,
+        transform=transform,
+        kl=kl,
+        beta=beta,
+        against_procedure=against_procedure,
+        prompt=prompt,
+        reward=reward,
+        policy=policy,
+        base=base,
+        truth=truth,
+        law=law,
+        wide=wide,
+        memory=memory,
+    )
     typer.echo(
         f"{result.rows[0].prompts} prompts, {result.samples} samples, "
         f"{100 * result.tie_fraction:.1f} % of sample pairs tied, {result.rows[0].law} base",

@@ -255,9 +255,14 @@ def planned_discrete(
 
     def at(k: float) -> DiscreteFit:
         return DiscreteFit(
-            ranks, transform, family,
-            theta=np.array([k * size]), influence=nothing, scale=size, level=level,
-        )  # fmt: skip
+            ranks,
+            transform,
+            family,
+            theta=np.array([k * size]),
+            influence=nothing,
+            scale=size,
+            level=level,
+        )
 
     if beta is not None:
         return at(1.0 / beta), None
@@ -349,10 +354,16 @@ def _solved(
     value = float(here[:, 0].mean())
     optimism = float(np.trace(inverse @ np.atleast_2d(np.cov(here[:, 1:].T)))) / len(here)
     return DiscreteFit(
-        ranks, transform, family,
-        theta=theta, influence=influence, scale=scale, level=level,
-        log_likelihood=value, criterion=value - optimism,
-    )  # fmt: skip
+        ranks,
+        transform,
+        family,
+        theta=theta,
+        influence=influence,
+        scale=scale,
+        level=level,
+        log_likelihood=value,
+        criterion=value - optimism,
+    )
 
 
 def _undetermined(theta: Array) -> PrecisionError:

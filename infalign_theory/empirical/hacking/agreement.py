@@ -70,12 +70,15 @@ def agreement(pairs: Pairs, level: float = 0.95) -> Agreement:
         mean_over_prompts(means, level=level),
         tuple(
             WorstPrompt(
-                pairs.prompts[i], rows[i][0].size, float(aurocs[i]), float(means[i]),
+                pairs.prompts[i],
+                rows[i][0].size,
+                float(aurocs[i]),
+                float(means[i]),
                 float(rows[i][1][rows[i][0] == rows[i][0][-1]].mean()),
             )
             for i in order[:_WORST]
         ),
-    )  # fmt: skip
+    )
 
 
 def auroc(proxy: Array, truth: Array) -> float:

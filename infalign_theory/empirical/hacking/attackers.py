@@ -170,9 +170,15 @@ def judge_attacks(tries: Groups, n: Sequence[Any], level: float = 0.95) -> Attac
     fit_p = law.p_value()
     held = _held_out(tries, hits, counts)
     return AttackSuccess(
-        tuple(rows), law.alpha, law.beta, fit_p, held, tries.prompts, tries.values.size,
-        _verdict(rows, fewest, fit_p, held),
-    )  # fmt: skip
+        rows=tuple(rows),
+        alpha=law.alpha,
+        beta=law.beta,
+        fit_p=fit_p,
+        held_out=held,
+        prompts=tries.prompts,
+        samples=tries.values.size,
+        verdict=_verdict(rows, fewest, fit_p, held),
+    )
 
 
 @dataclass(frozen=True)
@@ -250,17 +256,17 @@ class BetaBinomial:
         return float(stats.chi2.sf(statistic, merged[0].size - 3))
 
 
-def _shapes(mean: Any, concentration: Any) -> tuple[Any, Any]:
+def _shapes(mean: float | Array, concentration: float | Array) -> tuple[Array, Array]:
     total = np.exp(concentration)
     return total * special.expit(mean), total * special.expit(-np.asarray(mean))
 
 
-def _success(alpha: Any, beta: Any, n: int) -> Any:
+def _success(alpha: float | Array, beta: float | Array, n: int) -> Array:
     """1 - B(alpha, beta + n) / B(alpha, beta)."""
-    return -np.expm1(special.betaln(alpha, beta + n) - special.betaln(alpha, beta))
+    return np.asarray(-np.expm1(special.betaln(alpha, beta + n) - special.betaln(alpha, beta)))
 
 
-def _log_likelihood(pairs: Array, mean: Any, concentration: Any) -> Array:
+def _log_likelihood(pairs: Array, mean: float | Array, concentration: float | Array) -> Array:
     """Of each distinct (hits, tries), up to a constant."""
     alpha, beta = _shapes(mean, concentration)
     hits, counts = pairs[0], pairs[1]

@@ -52,8 +52,16 @@ def continuous_row(
         except OutOfReachError:  # a beta below float64: the optimum wins always
             best = 1.0
     return PredictedRow(
-        transform=choice.name, procedure=procedure.name, beta=policy.beta, kl=policy.kl,
-        win_rate=won, ci=None, optimal=best, regret=max(best - won, 0.0), prompts=prompts,
+        transform=choice.name,
+        procedure=procedure.name,
+        beta=policy.beta,
+        kl=policy.kl,
+        win_rate=won,
+        ci=None,
+        optimal=best,
+        regret=max(best - won, 0.0),
+        prompts=prompts,
         scaled_beta=None if np.isinf(policy.beta) else scaled_beta(policy.transform, policy.beta),
-        law=BaseLaw.CONTINUOUS.value, corrected=won,
-    )  # fmt: skip
+        law=BaseLaw.CONTINUOUS.value,
+        corrected=won,
+    )

@@ -113,11 +113,19 @@ def discrete_row(
     if isinstance(choice, Transform) and np.isfinite(trainer_beta):
         scaled = scaled_beta(choice, trainer_beta)
     return PredictedRow(
-        transform=choice.name, procedure=contest.procedure.name, beta=float(trainer_beta),
-        kl=spent, win_rate=mean, ci=_reaching(ci, plain, mean), optimal=top,
-        regret=0.0 if optimal else short_of(top, mean), prompts=contest.bases.prompts,
-        scaled_beta=scaled, law=BaseLaw.DISCRETE.value, corrected=corrected,
-    )  # fmt: skip
+        transform=choice.name,
+        procedure=contest.procedure.name,
+        beta=float(trainer_beta),
+        kl=spent,
+        win_rate=mean,
+        ci=_reaching(ci, plain, mean),
+        optimal=top,
+        regret=0.0 if optimal else short_of(top, mean),
+        prompts=contest.bases.prompts,
+        scaled_beta=scaled,
+        law=BaseLaw.DISCRETE.value,
+        corrected=corrected,
+    )
 
 
 def _reaching(

@@ -113,9 +113,15 @@ def predict(
     against = None if against_procedure is None else as_procedure(against_procedure)
     wished = BaseLaw.of(law)
     table = read_scores(
-        scores, prompt=prompt, reward=reward, policy=policy, base=base, truth=truth, wide=wide,
+        scores,
+        prompt=prompt,
+        reward=reward,
+        policy=policy,
+        base=base,
+        truth=truth,
+        wide=wide,
         memory=memory,
-    )  # fmt: skip
+    )
     notes = list(one_policy(table.by_file)) + [found.text for found in table.findings]
     ties = _tie_fraction(table)
     chosen = wished.chosen(ties)
@@ -126,15 +132,7 @@ def predict(
     rows: list[PredictedRow] = []
     for ours in procedures:
         contest = Contest(table.rewards, bases, ours, against)
-        if chosen is BaseLaw.CONTINUOUS:
-            found = [
-                continuous_row(c, ours, against, bases.prompts, beta=strength,
-                               kl=None if strength is not None else nats)
-                for c in choices
-            ]  # fmt: skip
-        else:
-            best = None if strength is not None else contest.optima.win_rates_at_kl(nats)
-            found = [discrete_row(c, contest, strength, nats, best) for c in choices]
+        found = _rows(choices, contest, chosen, strength, nats)
         if pairs is not None:
             true = TruthRows(pairs, contest)
             completed = [true.completed(row, c) for row, c in zip(found, choices, strict=True)]
@@ -146,9 +144,24 @@ def predict(
     else:
         notes += _few_samples(procedures, int(table.rewards.sizes.min()))
     return Prediction(
-        tuple(rows), int(table.rewards.values.size), ties, tuple(dict.fromkeys(notes)),
+        tuple(rows),
+        int(table.rewards.values.size),
+        ties,
+        tuple(dict.fromkeys(notes)),
         pairs is not None,
-    )  # fmt: skip
+    )
+
+
+def _rows(
+    choices: list[Choice], contest: Contest, law: BaseLaw, beta: float | None, nats: float
+) -> list[PredictedRow]:
+    """A row a choice, on the kind of base that was chosen."""
+    if law is BaseLaw.CONTINUOUS:
+        ours, against, prompts = contest.procedure, contest.against, contest.bases.prompts
+        kl = nats if beta is None else None
+        return [continuous_row(c, ours, against, prompts, beta=beta, kl=kl) for c in choices]
+    best = contest.optima.win_rates_at_kl(nats) if beta is None else None
+    return [discrete_row(c, contest, beta, nats, best) for c in choices]
 
 
 def _listed(procedure: Procedure | str | Sequence[Procedure | str]) -> list[Procedure]:

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from infalign_theory import __version__
 from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.report import pictures
+from infalign_theory.empirical.report.plates import Plate
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.validation.phrasing import percent, procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation, WinRate
@@ -61,11 +62,16 @@ def render(result: Validation, command: str | None) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": _percent, "points": _points, "share_interval": _share_interval,
+        "percent": _percent,
+        "points": _points,
+        "share_interval": _share_interval,
         "points_interval": _points_interval,
-        "number": number, "interval": _interval, "signed": _signed, "cut": cut,
+        "number": number,
+        "interval": _interval,
+        "signed": _signed,
+        "cut": cut,
         "procedure": _procedure,
-    }  # fmt: skip
+    }
     return environment.get_template("report.html.j2").render(
         result=result,
         sections=[_Section.of(result, policy) for policy in result.policies.values()],
@@ -107,10 +113,10 @@ class _Section:
     rows: tuple[WinRate, ...]
     verdict: tuple[tuple[str, bool], ...]
     notes: tuple[str, ...]
-    frontiers: pictures.Plate
-    calibrated: pictures.Plate | None
-    by_size: pictures.Plate
-    by_truth: pictures.Plate | None
+    frontiers: Plate
+    calibrated: Plate | None
+    by_size: Plate
+    by_truth: Plate | None
     divergences: tuple[_Divergence, ...]
     parameters: tuple[tuple[str, float, tuple[float, float] | None], ...]
     missing: tuple[str, ...]
@@ -149,9 +155,13 @@ def _divergences(policy: PolicyValidation) -> Iterator[_Divergence]:
     yield row("Of calibrated rewards", policy.calibrated_kl, _CALIBRATED, "")
     floor = policy.kl_floor
     yield _Divergence(
-        "Floor", floor, None, _FLOOR if math.isfinite(floor) else "Without bound: every "
-        "comparison of single samples has the same winner."
-    )  # fmt: skip
+        "Floor",
+        floor,
+        None,
+        _FLOOR
+        if math.isfinite(floor)
+        else "Without bound: every comparison of single samples has the same winner.",
+    )
 
 
 def _parameters(theory: Theory | None) -> Iterator[tuple[str, float, tuple[float, float] | None]]:
@@ -161,9 +171,11 @@ def _parameters(theory: Theory | None) -> Iterator[tuple[str, float, tuple[float
         yield "Exponent t", theory.t.value, theory.t.ci
     yield "Strength k", theory.k.value, theory.k.ci
     low, high = theory.k.ci or (0.0, 0.0)
-    yield "Regularisation \N{GREEK SMALL LETTER BETA} = 1/k", theory.beta, (
-        (1.0 / high, 1.0 / low) if low > 0.0 else None
-    )  # fmt: skip
+    yield (
+        "Regularisation \N{GREEK SMALL LETTER BETA} = 1/k",
+        theory.beta,
+        ((1.0 / high, 1.0 / low) if low > 0.0 else None),
+    )
 
 
 def _missing(policy: PolicyValidation) -> Iterator[str]:

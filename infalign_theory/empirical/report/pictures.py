@@ -1,32 +1,21 @@
-"""Pictures of the validation report: SVG inside data URIs, the same bytes for the same numbers.
-
-Panels are pictures of their own, so that a page can put them side by side or below each other.
-The keys of a plate are pictures too, with their words beside them in the page: names that users
-chose are never drawn, so neither formulas nor missing letters in them can disturb a picture.
-"""
+"""Pictures of the validation report: what each of them shows."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import NullLocator
 
 from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.empirical.fitting.laws import Theory
+from infalign_theory.empirical.report.plates import Plate, empty_axes, plate, report_style
 from infalign_theory.empirical.statistics.uncertainty import Estimate, student_interval
 from infalign_theory.empirical.validation.phrasing import percent, procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
 from infalign_theory.errors import InfalignError, InputError
 from infalign_theory.plotting.curves import current_axes, draw_curve
-from infalign_theory.plotting.rendering import drawing_style, image
 from infalign_theory.plotting.style import BLACK, GREY, style_of
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array
@@ -38,7 +27,6 @@ Interval: TypeAlias = tuple[float, float] | None
 Reading: TypeAlias = Callable[[WinRate], tuple[float | None, Interval]]
 
 PANELS = 6
-_SIZE = (3.9, 2.9)  # inches: what a phone shows without shrinking it much
 _DRAWN = 100.0  # nats: every frontier is flat long before
 _POINTS = 33
 _KINDS = {
@@ -49,26 +37,12 @@ _KINDS = {
 _BESIDE = {"standard": 0, "bon": -1, "won": 1}
 _OURS: dict[str, Any] = {"color": BLACK, "markersize": 5.5}
 _BAR: dict[str, Any] = {
-    "fmt": "none", "ecolor": BLACK, "elinewidth": 1.3, "capsize": 3.0, "zorder": 11,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image with what it shows in words; of a key, the words beside it. Size in pixels."""
-
-    uri: str
-    text: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Plate:
-    """Pictures that belong together, and the key to what is drawn in them."""
-
-    pictures: tuple[Picture, ...]
-    keys: tuple[Picture, ...]
+    "fmt": "none",
+    "ecolor": BLACK,
+    "elinewidth": 1.3,
+    "capsize": 3.0,
+    "zorder": 11,
+}
 
 
 def law_words(theory: Theory) -> str:
@@ -102,9 +76,9 @@ def frontiers(policy: PolicyValidation) -> Plate:
     left, right = _nats(policy)
     nats = np.linspace(0.0, np.sqrt(min(right, _DRAWN)), _POINTS) ** 2
     panels = []
-    with _style():
+    with report_style():
         for row in rows:
-            ax = _axes(_title(row))
+            ax = empty_axes(_title(row))
             _panel(ax, policy, row, nats)
             ax.set(xlim=(left, right), xlabel="KL (nats)", ylabel="Win rate (%)")
             panels.append((ax, _frontier_words(policy, row)))
@@ -112,7 +86,7 @@ def frontiers(policy: PolicyValidation) -> Plate:
         drawn = [float(np.max(line.get_ydata())) for ax, _ in panels for line in ax.lines]
         for ax, _ in panels:
             ax.set_ylim(low, max(high, min(max(drawn) + 0.03, 1.02)))
-        return _plate(panels)
+        return plate(panels)
 
 
 def draw_run(policy: PolicyValidation, procedure: str | None, ax: Axes | None) -> Axes:
@@ -137,31 +111,41 @@ def calibrated(policy: PolicyValidation, level: float) -> Plate | None:
         return None
     shares, width = theory.shares, np.diff(theory.shares.edges)
     reach = student_interval(0.0, 1.0, policy.prompts, level)[1] * shares.stderr
-    with _style():
-        ax = _axes()
+    with report_style():
+        ax = empty_axes()
         ax.bar(
-            shares.edges[:-1], shares.observed / width, width, align="edge", color="#dcdcdc",
-            edgecolor="#8c8c8c", linewidth=0.7, label="observed, with intervals",
-        )  # fmt: skip
+            shares.edges[:-1],
+            shares.observed / width,
+            width,
+            align="edge",
+            color="#dcdcdc",
+            edgecolor="#8c8c8c",
+            linewidth=0.7,
+            label="observed, with intervals",
+        )
         middle, density = shares.edges[:-1] + width / 2, shares.observed / width
         ax.errorbar(middle, density, reach / width, fmt="none", ecolor=BLACK, elinewidth=1.1)
         style = style_of(theory.transform)
         ax.stairs(
-            shares.expected / width, shares.edges, baseline=None, color=style.color, linewidth=2.0,
+            shares.expected / width,
+            shares.edges,
+            baseline=None,
+            color=style.color,
+            linewidth=2.0,
             label=law_words(theory),
-        )  # fmt: skip
+        )
         ax.axhline(1.0, color=GREY, linestyle=(0, (1.0, 1.6)), linewidth=1.4, label="base, uniform")
         ax.set(xlim=(0.0, 1.0), ylim=(0.0, None), xlabel="Calibrated reward u", ylabel="Density")
         seen = ", ".join(f"{value:.2f}" for value in density)
         words = f"Density of calibrated rewards in {density.size} bins from 0 to 1: {seen}."
-        return _plate([(ax, words)])
+        return plate([(ax, words)])
 
 
 def by_size(policy: PolicyValidation) -> Plate:
     """Win rate against N, as observed and as the law predicts."""
     rows = different_rows(policy.win_rates)
-    with _style():
-        ax = _axes()
+    with report_style():
+        ax = empty_axes()
         theory = policy.theory
         if theory is not None:
             color = style_of(theory.transform).color
@@ -176,7 +160,7 @@ def by_size(policy: PolicyValidation) -> Plate:
             for r in rows
         ]
         _finish_sizes(ax, rows)
-        return _plate([(ax, "Win rates by N: " + "; ".join(told) + ".")])
+        return plate([(ax, "Win rates by N: " + "; ".join(told) + ".")])
 
 
 def by_truth(policy: PolicyValidation) -> Plate | None:
@@ -188,8 +172,8 @@ def by_truth(policy: PolicyValidation) -> Plate | None:
     def truth(row: WinRate) -> tuple[float | None, Interval]:
         return (row.truth.win_rate.value, row.truth.win_rate.ci) if row.truth else (None, None)
 
-    with _style():
-        ax = _axes()
+    with report_style():
+        ax = empty_axes()
         hollow = {"color": GREY, "markerfacecolor": "white", "markersize": 6.5}
         _points(ax, rows, truth, "by the true reward", 1, hollow)
         _points(ax, rows, lambda r: (r.estimate, r.ci), "by the reward", -1, _OURS)
@@ -198,7 +182,7 @@ def by_truth(policy: PolicyValidation) -> Plate | None:
             for r in rows
         ]
         _finish_sizes(ax, rows)
-        return _plate([(ax, "Win rates by N: " + "; ".join(told) + ".")])
+        return plate([(ax, "Win rates by N: " + "; ".join(told) + ".")])
 
 
 def _curve(ax: Axes, name: str, procedure: str, nats: Array, label: str) -> None:
@@ -223,12 +207,18 @@ def _expected(ax: Axes, theory: Theory, row: WinRate, nats: Array) -> None:
         _curve(ax, theory.transform, row.procedure, nats, f"transform of the {law_words(theory)}")
     if row.predicted is not None:
         ax.plot(
-            theory.kl.value, row.predicted, "D", color=style_of(theory.transform).color,
-            markerfacecolor="none", markersize=10.0, markeredgewidth=1.5, zorder=10,
+            theory.kl.value,
+            row.predicted,
+            "D",
+            color=style_of(theory.transform).color,
+            markerfacecolor="none",
+            markersize=10.0,
+            markeredgewidth=1.5,
+            zorder=10,
             label="what the law predicts"
             if theory.k.value >= 0.0
             else f"what the {law_words(theory)}, predicts",
-        )  # fmt: skip
+        )
 
 
 def _run(ax: Axes, policy: PolicyValidation, row: WinRate) -> None:
@@ -349,45 +339,3 @@ def _frontier_words(policy: PolicyValidation, row: WinRate) -> str:
     if row.optimal_kl is not None:
         text += f"; the optimum needs {row.optimal_kl:.3g} nats"
     return text + "."
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """The house style; no text is a formula."""
-    with drawing_style(), mpl.rc_context({"text.parse_math": False, "svg.fonttype": "path"}):
-        yield
-
-
-def _axes(title: str = "") -> Axes:
-    height = 0.735 if title else 0.8
-    ax = Figure(figsize=_SIZE).add_axes((0.145, 0.165, 0.825, height))
-    ax.set_title(title)
-    return ax
-
-
-def _plate(panels: Sequence[tuple[Axes, str]]) -> Plate:
-    """Panels as pictures, with one key to all of them."""
-    handles: dict[str, Any] = {}
-    pictures = []
-    for ax, text in panels:
-        if ax.get_ylabel().startswith("Win rate"):
-            ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-        figure = ax.get_figure(root=True)
-        assert figure is not None  # they were made together
-        pictures.append(_picture(figure, text))
-    return Plate(tuple(pictures), tuple(_key(handle, label) for label, handle in handles.items()))
-
-
-def _key(handle: Artist, label: str) -> Picture:
-    """The sample of a line, marker or patch that a legend would show."""
-    figure = Figure(figsize=(0.5, 0.24))
-    figure.legend([handle], [""], loc="center", borderpad=0.0, handletextpad=0.0, handlelength=3.4)
-    return _picture(figure, label)
-
-
-def _picture(figure: Figure, text: str) -> Picture:
-    code = base64.b64encode(image(figure, "svg")).decode()
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Picture(f"data:image/svg+xml;base64,{code}", text, width, height)

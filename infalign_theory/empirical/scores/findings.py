@@ -52,8 +52,9 @@ class Finding:
         one = self.count == 1
         text = _TEXTS[self.kind].format(
             rows=f"{self.count} row{'' if one else 's'}",
-            prompts=f"{self.count} prompt{'' if one else 's'}", where=self.where,
-        )  # fmt: skip
+            prompts=f"{self.count} prompt{'' if one else 's'}",
+            where=self.where,
+        )
         owner = "" if self.policy is None else f"{self.policy}: "
         return owner + text + ("" if self.example is None else f" (e.g. {self.example})")
 

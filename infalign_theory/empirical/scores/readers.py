@@ -134,8 +134,9 @@ def _csv_header(file: ScoreFile, separator: str) -> list[str]:
     """Column names of a CSV file, which may hold line breaks inside quotes."""
     try:
         with _opened(file) as data:
-            lines = (line.decode("utf-8-sig" if at == 0 else "utf-8") for at, line in
-                     enumerate(data))  # fmt: skip
+            lines = (
+                line.decode("utf-8-sig" if at == 0 else "utf-8") for at, line in enumerate(data)
+            )
             return next(csv.reader(lines, delimiter=separator), [])
     except (ValueError, UnicodeDecodeError, csv.Error):
         raise InputError(

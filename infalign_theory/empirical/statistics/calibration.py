@@ -66,7 +66,8 @@ def calibrate(aligned: Groups, base: Groups) -> Calibration:
     """Rank aligned samples among the base samples of the same prompt.
 
     Given the exact calibrated reward u and a continuous base, K times the estimate is
-    Binomial(K, u): functions of it are biased (design 2.8), which the fit corrects.
+    Binomial(K, u): functions of it are biased (eq-bias of docs/mathematics/fitting.md),
+    which the fit corrects.
 
     Examples
     --------

@@ -62,9 +62,18 @@ def win_rates(
 
     def run(first: int, last: int) -> None:
         ustatistics.win_rates(
-            aligned.values, aligned.offsets, n_a, best_a,
-            base.values, base.offsets, n_b, best_b, out, first, last,
-        )  # fmt: skip
+            aligned.values,
+            aligned.offsets,
+            n_a,
+            best_a,
+            base.values,
+            base.offsets,
+            n_b,
+            best_b,
+            out,
+            first,
+            last,
+        )
 
     share_out(run, aligned.prompts, aligned.values.size + base.values.size)
     return out
@@ -122,9 +131,18 @@ def picked_win_rates(
 
     def run(first: int, last: int) -> None:
         ustatistics.picked_win_rates(
-            aligned.values, ours, aligned.offsets, base.values, theirs, base.offsets,
-            n, best, out, first, last,
-        )  # fmt: skip
+            aligned.values,
+            ours,
+            aligned.offsets,
+            base.values,
+            theirs,
+            base.offsets,
+            n,
+            best,
+            out,
+            first,
+            last,
+        )
 
     share_out(run, aligned.prompts, aligned.values.size + base.values.size)
     return out

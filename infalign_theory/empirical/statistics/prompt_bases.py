@@ -185,9 +185,15 @@ class PromptOptima:
         """Log density ratios of the best solution of every prompt."""
         p, b, half_b, offsets = self._problem
         downward = shooting.best_roots(
-            k, p, b, half_b, offsets, self.procedure.slope_terms,
-            self.procedure.value_terms, self.procedure.curvature > 0,
-        )  # fmt: skip
+            k,
+            p,
+            b,
+            half_b,
+            offsets,
+            self.procedure.slope_terms,
+            self.procedure.value_terms,
+            self.procedure.curvature > 0,
+        )
         return self.bases.normalised(downward[::-1])
 
     def _all_on_top(self) -> float:

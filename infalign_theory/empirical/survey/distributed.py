@@ -47,18 +47,27 @@ def survey_on_dask(
 
         versions = _versions()
         inspected = client.map(
-            _inspect, [source.only(part) for part in source.parts],
-            memory=memory, versions=versions, retries=_RETRIES, pure=False,
-        )  # fmt: skip
+            _inspect,
+            [source.only(part) for part in source.parts],
+            memory=memory,
+            versions=versions,
+            retries=_RETRIES,
+            pure=False,
+        )
         seen = client.gather(inspected)  # type: ignore[no-untyped-call]
         names = sorted({name for _, found in seen for name in found})
         question = Question(source, name_policies(source, base, names), procedures, memory)
         workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
         shares = max(2 * workers, -(-sum(rows for rows, _ in seen) // SHARE_ROWS))
         futures = client.map(
-            _answer, range(shares), question=question, shares=shares, versions=versions,
-            retries=_RETRIES, pure=False,
-        )  # fmt: skip
+            _answer,
+            range(shares),
+            question=question,
+            shares=shares,
+            versions=versions,
+            retries=_RETRIES,
+            pure=False,
+        )
         finished = as_completed(futures)  # type: ignore[no-untyped-call]
         for done, _ in enumerate(finished):
             step(f"measuring, {done + 1} of {shares} parts done")
@@ -87,9 +96,12 @@ def _versions() -> dict[str, str]:
     import numpy
 
     return {
-        "infalign-theory": __version__, "Python": platform.python_version(),
-        "NumPy": numpy.__version__, "DuckDB": duckdb.__version__, "Numba": numba.__version__,
-    }  # fmt: skip
+        "infalign-theory": __version__,
+        "Python": platform.python_version(),
+        "NumPy": numpy.__version__,
+        "DuckDB": duckdb.__version__,
+        "Numba": numba.__version__,
+    }
 
 
 def _refuse_other(versions: dict[str, str]) -> None:

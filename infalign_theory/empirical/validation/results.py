@@ -175,21 +175,33 @@ class PolicyValidation:
         """Plain values: numbers, texts, lists and dictionaries; None where there is no number."""
         theory, spent = self.theory, self.kl
         return {
-            "prompts": self.prompts, "samples": self.samples, "tie_fraction": self.tie_fraction,
-            "kl_floor": self.kl_floor, "kl": None if spent is None else spent.value,
-            "kl_estimates": None if spent is None
+            "prompts": self.prompts,
+            "samples": self.samples,
+            "tie_fraction": self.tie_fraction,
+            "kl_floor": self.kl_floor,
+            "kl": None if spent is None else spent.value,
+            "kl_estimates": None
+            if spent is None
             else {"k1": asdict(spent), "k3": self.kl_k3 and asdict(self.kl_k3)},
-            "calibrated_kl": asdict(self.calibrated_kl), "kl_spent": self.kl_spent,
+            "calibrated_kl": asdict(self.calibrated_kl),
+            "kl_spent": self.kl_spent,
             "kl_source": self.kl_source,
-            "theory": None if theory is None else {
-                "law": theory.law, "transform": theory.transform, "fitted": theory.fitted,
-                "beta": theory.beta, "k": asdict(theory.k),
-                "t": None if theory.t is None else asdict(theory.t), "kl": asdict(theory.kl),
+            "theory": None
+            if theory is None
+            else {
+                "law": theory.law,
+                "transform": theory.transform,
+                "fitted": theory.fitted,
+                "beta": theory.beta,
+                "k": asdict(theory.k),
+                "t": None if theory.t is None else asdict(theory.t),
+                "kl": asdict(theory.kl),
                 "goodness_of_fit": None if theory.goodness is None else asdict(theory.goodness),
             },
             "win_rates": [asdict(row) for row in self.win_rates],
-            "verdict": list(self.verdict), "notes": list(self.notes),
-        }  # fmt: skip
+            "verdict": list(self.verdict),
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True)
@@ -245,14 +257,16 @@ class Validation:
         """Plain values, ready for JSON but for infinities."""
         return {
             "base": {
-                "name": self.base, "samples": self.base_samples,
+                "name": self.base,
+                "samples": self.base_samples,
                 "tie_fraction": self.base_tie_fraction,
             },
             "policies": {name: policy.to_dict() for name, policy in self.policies.items()},
             "differences": [asdict(row) for row in self.differences],
             "findings": [{**asdict(row), "text": row.text} for row in self.findings],
-            "level": self.level, "interval": self.interval,
-        }  # fmt: skip
+            "level": self.level,
+            "interval": self.interval,
+        }
 
     def to_frame(self) -> pd.DataFrame:
         """A row a policy and procedure."""

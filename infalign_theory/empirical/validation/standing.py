@@ -58,8 +58,10 @@ def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
             return None
     found = brentq(
         lambda kappa: float(path.at(np.array([kappa]))[0][0]) - win_rate,
-        powers.leading, path.last, xtol=1e-12,
-    )  # fmt: skip
+        powers.leading,
+        path.last,
+        xtol=1e-12,
+    )
     return float(path.at(np.array([found]))[1][0])
 
 

@@ -105,9 +105,11 @@ def _needed(row: WinRate, result: PolicyValidation) -> str:
     if efficiency < 1.0:
         return f"{percent(efficiency)} of that {where}"
     nats = f"{row.optimal_kl:.3g} nats {where}"
-    spent = result.kl if result.kl_source == KLSource.LOG_RATIOS else (
-        None if result.theory is None else result.theory.kl
-    )  # fmt: skip
+    spent = (
+        result.kl
+        if result.kl_source == KLSource.LOG_RATIOS
+        else (None if result.theory is None else result.theory.kl)
+    )
     most = spent.ci[1] if spent is not None and spent.ci is not None else result.kl_spent or 0.0
     least = row.optimal_kl_ci[0] if row.optimal_kl_ci is not None else None
     if least is not None and least <= most:

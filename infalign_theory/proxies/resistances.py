@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
@@ -60,8 +60,8 @@ def resistance(
     procedure: Procedure | str,
     proxy: Proxy,
     *,
-    kl: Any = None,
-    proxy_win_rate: Any = None,
+    kl: float | None = None,
+    proxy_win_rate: float | None = None,
     against_procedure: Procedure | str | None = None,
 ) -> Resistance:
     """True win rates of several transforms at equal KL, or at equal proxy win rate.
