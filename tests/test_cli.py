@@ -27,15 +27,6 @@ COMPARE_KEYS = [
 ]  # fmt: skip
 OPTIMUM_KEYS = ["procedure", "beta", "scaled_beta", "kl", "win_rate", "residual", "gap"]
 OPTIMUM_KEYS += ["alternatives"]
-    "procedure",
-    "beta",
-    "scaled_beta",
-    "kl",
-    "win_rate",
-    "residual",
-    "gap",
-    "alternatives",
-]
 PREDICT_KEYS = [
     "transform", "procedure", "beta", "scaled_beta", "kl", "win_rate", "ci", "optimal", "regret",
     "prompts", "law", "corrected", "notes",
