@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ class Weight:
     transform: Transform
 
     @classmethod
-    def checked(cls, owner: str, strength: object, transform: Any) -> Weight:
+    def checked(cls, owner: str, strength: object, transform: Transform | str) -> Weight:
         """From what a user gave."""
         allowed = f"a number from -{_STRONGEST:g} to {_STRONGEST:g}"
         k = real(strength, f"{owner}: strength", allowed)
