@@ -104,7 +104,8 @@ def test_the_house_has_few_floors():
     graph = grimp.build_graph("infalign_theory", exclude_type_checking_imports=True, cache_dir=None)
     imported, left_out = {}, doors()
     assert len(left_out) < 10
-    for module in graph.modules - {"infalign_theory"}:
+    # the package as a program is a door of three lines, not a room
+    for module in graph.modules - {"infalign_theory", "infalign_theory.__main__"}:
         for other in graph.find_modules_directly_imported_by(module) - {"infalign_theory"}:
             one, two = module.split(".")[1], other.split(".")[1]
             if one != two and (module, other) not in left_out:

@@ -6,7 +6,7 @@ from mpmath import mp
 from scipy import special
 
 import infalign_theory as it
-from infalign_theory.errors import InfalignError
+from infalign_theory.errors import InfalignError, PrecisionError
 from infalign_theory.optima.general import GeneralProblem
 from infalign_theory.optima.self_play import equilibrium
 from infalign_theory.optima.self_play_continuous import PolicyCdf
@@ -22,7 +22,12 @@ def test_checked_values():
     assert equilibrium("standard", beta=0.5).kl == pytest.approx(0.16143936, abs=1e-8)
 
 
-@pytest.mark.parametrize(("n", "beta"), [(1, 0.1), (2, 1.0), (4, 0.2), (32, 0.5), (1000, 3.0)])
+def test_a_residual_beyond_the_promise_is_an_error():
+    with pytest.raises(PrecisionError, match="larger beta"):
+        equilibrium("bon:1000", beta=3.0)
+
+
+@pytest.mark.parametrize(("n", "beta"), [(1, 0.1), (2, 1.0), (4, 0.2), (32, 0.5), (100, 3.0)])
 def test_best_of_n_is_an_incomplete_gamma_function(n, beta):
     a, c = 1 / (2 * n - 1), n**2 / ((2 * n - 1) * beta)
     p = np.array([0.01, 0.2, 0.5, 0.9])

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from infalign_theory.checks import plain_number
+from infalign_theory.comparison.along import Setting
 from infalign_theory.comparison.exponent_scan import losses
-from infalign_theory.comparison.frontiers import Setting, frontier
+from infalign_theory.comparison.frontiers import frontier
 from infalign_theory.divergences import Divergence, ReverseKL, as_divergence
 from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
 from infalign_theory.policies.base import Base, Continuous, as_base
