@@ -43,10 +43,25 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_marked(session: nox.Session) -> None:
-    """What the default run leaves out: slow, dask, notebook, browser, simulation, train."""
+    """What the default run leaves out and CI runs: slow, dask, notebook, browser."""
     install(session, "-e", ".[test,lint,notebook]")
-    marked = "slow or dask or notebook or browser or simulation or train"
+    marked = "(slow or dask or notebook or browser) and not (simulation or train)"
     session.run("python", "-m", "pytest", "tests", "-m", marked, *session.posargs)
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """Simulations and real training runs: many minutes to hours."""
+    install(session, "-e", ".[test,train]")
+    session.run("python", "-m", "pytest", "tests", "-m", "simulation or train", *session.posargs)
+
+
+@nox.session
+def attack(session: nox.Session) -> None:
+    """Random attacks: formulas with kinks and spikes, pairs of procedures to N = 10^6."""
+    install(session, "-e", ".[test]")
+    session.run("python", "-m", "tests.attack.formulas", "--count", "2000")
+    session.run("python", "-m", "tests.attack.pairs", "--count", "500")
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""From the text of a formula to a checked program; see ``expressions``."""
+"""From the text of a formula to a checked program; see ``compiled``."""
 
 from __future__ import annotations
 
