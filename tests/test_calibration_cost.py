@@ -55,6 +55,7 @@ def test_unbiased_rewards_reach_the_power_exactly():
     assert by_ranks == pytest.approx(it.win_rate(it.align("power:7", kl=0.5), "bon:4"), abs=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("samples", "expected"), [(8, 0.01394), (16, 0.00696), (32, 0.00400), (64, 0.00276)]
 )

@@ -96,6 +96,7 @@ def test_optimum_prints_its_evidence(run, name, budget):
     assert found["alternatives"] == []
 
 
+@pytest.mark.slow
 def test_predict_prints_its_rows_and_nothing_else(run, scores):
     code, out, err = run(
         "predict", scores, "-p", "bon:4", "-t", "exp:10", "-t", "optimal", "--kl", "0.3", "--json"
@@ -178,6 +179,7 @@ def test_nothing_at_all_shows_help(run):
 
 
 # ------------------------------------------------------------------------------------- refusals
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "procedure",
     [
@@ -197,6 +199,7 @@ def test_several_procedures_with_a_bad_one(run):
         refused(run("compare", "-p", text, "-t", "log", "--kl", "1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "transform",
     [
@@ -298,6 +301,7 @@ def sane(arguments):
     return "reproduce" not in arguments or "--help" in arguments
 
 
+@pytest.mark.slow
 @settings(
     max_examples=250, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
@@ -327,6 +331,7 @@ SHAPES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -374,6 +379,7 @@ def program(*arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_process_prints_one_document_and_exits_0():
     done = program(*COMPARE, "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -381,6 +387,7 @@ def test_a_process_prints_one_document_and_exits_0():
     assert math.isclose(row["win_rate"], 0.7998268740275, abs_tol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_process_says_what_is_wrong_and_exits_2():
     done = program("compare", "-p", "bon:0", "-t", "log", "--kl", "1")
     assert (done.returncode, done.stdout) == (2, "")
@@ -396,6 +403,7 @@ def test_importing_the_command_line_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 @pytest.mark.parametrize("json_flag", [[], ["--json"]])
 def test_a_reader_that_stops_reading_is_no_error(json_flag):
@@ -418,6 +426,7 @@ def test_a_reader_that_stops_reading_is_no_error(json_flag):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_is_one_line():
     code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
@@ -434,6 +443,7 @@ def test_a_full_disk_is_one_line():
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_closed_streams_cause_no_traceback(closed, tmp_path):
@@ -591,6 +601,7 @@ def test_refusals_name_the_help_too(run):
     assert error.rstrip().endswith("See infalign compare --help.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compare", "optimum", "recommend", "reproduce", "doctor"])
 def test_every_help_has_examples_that_run(run, name, monkeypatch):
     import importlib

@@ -117,6 +117,7 @@ def by_edges(cp, p, b, n, beta):
     return cp.Problem(cp.Maximize(gain), [inner >= 0, inner <= 1]), policy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("atoms", [50, 200, 1000])
 @pytest.mark.parametrize("n", [2, 4, 16])
 @pytest.mark.parametrize("beta", [1.0, 0.1, 0.01])
@@ -244,6 +245,7 @@ def grid_objectives(name, p, beta, grid=GRID):
     return wins - beta * kls, wins, kls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bon", "won"])
 def test_three_atoms_by_brute_force(kind):
     rng = np.random.default_rng(17 if kind == "bon" else 18)
@@ -298,6 +300,7 @@ def test_no_perturbation_of_the_optimum_does_better(kind):
             assert objective(name, other / other.sum(), p, beta) <= found.objective + 1e-12
 
 
+@pytest.mark.slow
 def test_worst_of_n_is_not_beaten_by_ascent_from_policies_that_drop_the_lowest_atoms():
     rng = np.random.default_rng(41)
     for _ in range(300):
@@ -350,6 +353,7 @@ def closing_masses(name, p, beta):
     return np.flatnonzero(closed[1:] != closed[:-1]).size
 
 
+@pytest.mark.slow
 def test_every_solution_is_found():
     rng = np.random.default_rng(29)
     several = 0
@@ -392,6 +396,7 @@ def invisible(name, p):
     return (1 - p[0]) ** int(name.removeprefix("won:")) < 1e-15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "probs", [[0.7, 0.3], [0.2, 0.5, 0.3], [0.6, 0.2, 0.2], [0.34, 0.48, 0.18]]
 )
@@ -440,6 +445,7 @@ def equal_kl_points(p, kl, count=4000):
     return q[np.abs(np.sum(q * np.log(q / p), axis=1) - kl) < 1e-9 * max(kl, 1e-3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probs", [[0.7, 0.3], [0.2, 0.5, 0.3], [0.5, 0.2, 0.3], [0.6, 0.2, 0.2]])
 @pytest.mark.parametrize("name", ["won:4", "won:16", "won:40", "bon:4", "bon:16"])
 def test_no_policy_of_equal_kl_wins_more(probs, name):
@@ -480,6 +486,7 @@ def law_from(exponents):
     return mass / mass.sum()
 
 
+@pytest.mark.slow
 @example([0.0, 0.0, -41.0, -47.0], "bon", 10, -4.0)  # 47 nats, residual 1.001e-9
 @settings(max_examples=300, deadline=None)
 @given(MASSES, st.sampled_from(["bon", "won"]), BIG, st.floats(-4.0, 4.0))
@@ -493,6 +500,7 @@ def test_any_beta_gives_a_stationary_law(exponents, kind, n, log_beta):
     assert found.objective >= 0.5 - 1e-12  # the base itself scores 1/2 at no cost
 
 
+@pytest.mark.slow
 def test_any_budget_is_spent_or_refused():
     refusals = Refusals("only a beta outside float64 does", "where float64 ends")
 

@@ -164,6 +164,7 @@ ORACLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("divergence", "transform", "kl"), ORACLE)
 def test_against_high_precision(divergence, transform, kl):
     policy = it.align(transform, kl=kl, divergence=divergence)
@@ -183,6 +184,7 @@ def test_against_high_precision(divergence, transform, kl):
 # --------------------------------------------------------------------- promises over a whole grid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divergence", DIVERGENCES)
 @pytest.mark.parametrize("transform", ["identity", "log", "exp:10", "exp:-10"])
 @pytest.mark.parametrize("kl", [1e-8, 1e-3, 1.0, 20.0])
@@ -282,6 +284,7 @@ def test_friends_of_best_and_worst():
         assert (np.diff(worst) > 0).all()
 
 
+@pytest.mark.slow
 def test_a_hump_keeps_both_edges():
     """A transform that is not monotone: the support is an interval inside (0, 1)."""
     policy = it.align("expr:u-u**2", kl=0.5, divergence="chi2")
@@ -350,6 +353,7 @@ def test_atoms_up_to_their_limit(divergence, refused):
     assert tiny.kl == pytest.approx(1e-8, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_many_atoms_are_a_continuum():
     base = it.Discrete(np.full(20000, 1 / 20000))
     for divergence in ("forward-kl", "chi2", "chi2+kl", "js"):
@@ -426,6 +430,7 @@ def test_policies_are_values(base, divergence):
     assert float(policy.ppf(float(policy.cdf(0.8)))) <= 0.8 + 1e-12
 
 
+@pytest.mark.slow
 def test_compare_and_frontier_under_a_divergence(refused):
     """Published values; regret is against the same optimum as under the reverse KL."""
     rows = it.compare(["identity", "optimal"], "bon:4", kl=0.5, divergence="forward-kl").rows
@@ -451,6 +456,7 @@ def test_alpha_one_and_zero_agree_with_the_named_frontiers():
     assert min(abs(near - end) for end in ends) < 1e-3
 
 
+@pytest.mark.slow
 def test_best_exponent_under_the_forward_kl():
     """No exponent on either side of it wins more, and the identity does not."""
     best = it.best_exponent("bon:16", kl=0.5, divergence="forward-kl")

@@ -45,6 +45,7 @@ def duel(ours, theirs):
 
 
 # ------------------------------------------------------------------------------- win rates, exactly
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(scores, scores)
 def test_win_rates_are_the_average_over_all_pairs_of_subsets(a, b):

@@ -68,6 +68,7 @@ def test_numbers_are_the_engine_s():
     assert all((curve.y >= -1e-8).all() for curve in found.regret)
 
 
+@pytest.mark.slow
 def test_atoms_cut_curves_where_no_kl_is_left_to_spend():
     found = panels(View(base="0.5, 0.3, 0.2", kl=0.3))
     reach = -np.log(0.2)
@@ -83,6 +84,7 @@ def test_a_bad_base_says_what_is_wrong(text, hint):
         read_base(text)
 
 
+@pytest.mark.slow
 def test_the_exported_python_gives_the_same_numbers(tmp_path):
     view = View(transform="exp(t*u)-u**2", parameters={"t": 6.5}, base="0.4, 0.4, 0.2", kl=0.2)
     program = tmp_path / "view.py"
@@ -108,6 +110,7 @@ def test_hostile_text_stays_text_in_the_exported_python():
     assert "os" not in tree.co_names
 
 
+@pytest.mark.slow
 def test_csv_and_pictures():
     view = View(kl=0.4)
     found = panels(view)

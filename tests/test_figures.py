@@ -217,6 +217,7 @@ def test_efficiency_closed_forms(n: int) -> None:
     assert first_order_efficiency(f"power:{p}", f"bon:{n}") == pytest.approx(1.0, abs=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [-10.0, 5.0, 10.0, 100.0])
 def test_efficiency_of_exponentials_against_mpmath(t: float) -> None:
     with mp.workdps(40):
@@ -280,11 +281,12 @@ def test_every_figure_has_its_numbers_and_one_sentence(drawings: dict[str, Drawi
         assert figure.title
         assert drawings[name].tables
         for table in drawings[name].tables.values():
-            assert table.columns[0] == "panel"
+            assert len(set(table.columns)) == len(table.columns) > 1
             assert len(table.rows) > 10
             assert all(len(row) == len(table.columns) for row in table.rows)
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     formats = ("png", "svg", "pdf")
     runs = [reproduce(tmp_path / part, [CHEAP], formats) for part in ("a", "b/c")]
@@ -296,6 +298,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     assert sorted(tmp_path.joinpath("a").iterdir()) == sorted(first)  # and nothing else
 
 
+@pytest.mark.slow
 def test_user_settings_neither_matter_nor_change(tmp_path: Path) -> None:
     plain = reproduce(tmp_path / "a", [CHEAP])[0].files[0].read_bytes()
     with mpl.rc_context({"font.size": 30, "axes.grid": False, "savefig.dpi": 20}):
@@ -368,6 +371,7 @@ def test_progress_and_results(tmp_path: Path) -> None:
 # --- layout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_text_inside_and_legend_clear_of_panels(drawings: dict[str, Drawing], name: str) -> None:
     figure = drawings[name].figure
@@ -474,6 +478,7 @@ def test_numbers_that_agree_to_their_last_digit(old: bytes, new: bytes, same: bo
     assert same_numbers(old, new) is same
 
 
+@pytest.mark.slow
 def test_reproducing_again_leaves_files_as_they_are(tmp_path: Path) -> None:
     [first] = reproduce(tmp_path, [CHEAP])
     assert first.unchanged == ()

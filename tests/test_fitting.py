@@ -61,6 +61,7 @@ def prompt_likelihoods(calibration, transform, k):
 
 
 # --------------------------------------------------------------- the likelihood, by another method
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", ["log", "logit"])
 @pytest.mark.parametrize("levels", [None, 4])
 def test_fit_maximises_the_beta_binomial_likelihood_with_sandwich_errors(transform, levels):
@@ -208,6 +209,7 @@ def test_any_mixture_of_base_sizes():
 
 
 # -------------------------------------------------------------------------------------- simulation
+@pytest.mark.slow
 @pytest.mark.parametrize(("trials", "runs"), [(8, 250), (24, 150), (100, 100)])
 def test_known_k_is_recovered_without_bias_and_covered(trials, runs):
     rng = np.random.default_rng(trials)
@@ -239,6 +241,7 @@ def test_known_k_is_recovered_without_bias_and_covered(trials, runs):
         assert np.mean(naive) > 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trials", "runs"), [(8, 200), (24, 200), (100, 150)])
 def test_known_exponent_and_k_are_recovered_together(trials, runs):
     rng = np.random.default_rng(100 + trials)

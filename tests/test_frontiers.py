@@ -16,6 +16,7 @@ BASE = it.Discrete([0.3, 0.2, 0.1, 0.25, 0.15])
 # ----------------------------------------------------------------------------------- one curve
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4"])
 @pytest.mark.parametrize("text", ["identity", "log", "logit", "exp:10", "exp:-10", "expr:u**2-u/3"])
 def test_a_frontier_is_its_points(text, procedure):
@@ -65,6 +66,7 @@ def test_the_optimal_frontier_climbs_and_bends_down(procedure):
     assert dense.win_rate[-1] - dense.win_rate[0] == pytest.approx(by_beta, abs=1e-11)
 
 
+@pytest.mark.slow
 def test_nothing_lies_above_the_optimal_frontier():
     kl = np.geomspace(1e-6, 3, 12)
     for procedure in ("standard", "bon:4", "won:4"):
@@ -102,6 +104,7 @@ def test_a_frontier_as_a_table():
     assert frame["kl"].tolist() == [0.0, 0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:10", "order:2/3"])
 @pytest.mark.parametrize("text", ["log", "logit", "exp:-10", "exp:300", "expr:exp(3*u)-u"])
 @pytest.mark.parametrize("base", [None, BASE], ids=["continuous", "discrete"])
@@ -292,6 +295,7 @@ def test_the_first_order_law_gives_the_same_exponent():
     assert correlation(it.Identity(), 7) == pytest.approx(0.745356, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("procedure", "kl"), [("bon:4", 0.5), ("won:4", 0.5), ("bon:2", 2.0)])
 def test_no_exponent_of_a_grid_is_better(procedure, kl):
     best = it.best_exponent(procedure, kl=kl)

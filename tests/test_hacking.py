@@ -168,6 +168,7 @@ def test_the_interval_of_a_turn_covers_at_its_level():
     assert 0.93 <= inside / 400 <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rise", [0.0, 0.3])
 def test_clean_curves_raise_few_alarms(rise):
     # truth 0/1 of picks that share samples: a flat or rising mean over 12 positions
@@ -270,6 +271,7 @@ def test_extrapolated_success_is_the_beta_law():
         assert loss(law.alpha * da, law.beta * db) > best - 1e-9
 
 
+@pytest.mark.slow
 def test_intervals_beyond_the_samples_cover():
     inside = 0
     exact = float(-np.expm1(special.betaln(0.5, 5.0 + 64) - special.betaln(0.5, 5.0)))

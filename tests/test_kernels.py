@@ -221,6 +221,7 @@ def problem(seed, count, procedure):
     return p, b, (b[:-1] + b[1:]) / 2, g
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4", "bon:32"])
 @pytest.mark.parametrize("seed", range(4))
 def test_descend(procedure, seed):

@@ -127,6 +127,7 @@ def test_kinks_anywhere(c, e, beta):
     held(policy, phi, [d(c), d(e)], "bon:4", 4)
 
 
+@pytest.mark.slow
 @given(PLACES, st.floats(-4, -2), st.floats(-4, 12), st.sampled_from([0.3, 2.0]))
 @settings(max_examples=6)
 def test_spikes_of_any_width_and_place(c, exponent, height, beta):

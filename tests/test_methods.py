@@ -82,6 +82,7 @@ def test_unknown_method(refused):
     refused(lambda: methods.table("bon:4", kl=0.5, methods=["slic"]), "no method")
 
 
+@pytest.mark.slow
 def test_command_line():
     command = [
         sys.executable,

@@ -93,6 +93,7 @@ def test_kl_in_terms_of_an_end_density(ours, theirs, beta):
     assert by_end == pytest.approx(best.kl, rel=1e-10, abs=1e-12 * n / beta)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [1e-3, 0.1, 0.7, 3.0])
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_the_frontier_climbs_at_rate_beta(ours, theirs, kl):
@@ -110,6 +111,7 @@ def test_the_frontier_climbs_at_rate_beta(ours, theirs, kl):
     assert abs(better - beta) <= 0.05 * abs(fine - coarse) + rounding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [1e-4, 0.3, 2.0])
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4", "bon:32", "won:32"])
 def test_the_transform_is_the_gradient_of_the_win_rate(procedure, kl):
@@ -183,6 +185,7 @@ def test_no_budget_is_the_base():
 WON_FOR_SURE = {("bon", 10**6, 1000): 0.2, ("won", 4, 1000): 0.6, ("won", 10**6, 1000): 0.6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [1e-3, 0.3, 2.0])
 @pytest.mark.parametrize(
     ("n", "m"),
@@ -208,6 +211,7 @@ def test_very_different_numbers_on_the_two_sides(kind, n, m, kl, refused):
     assert best.residual <= 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [2.0, 0.5, 0.05])
 @pytest.mark.parametrize(("n", "m"), [(8, 2), (2, 64), (64, 1), (128, 1), (1000, 1)])
 def test_worst_of_many_against_few_by_a_stiff_solver(n, m, beta):
@@ -289,6 +293,7 @@ def test_the_certificate_holds_for_anything(n, log_beta, text):
     assert -1e-12 <= lost <= bound + 1e-12
 
 
+@pytest.mark.slow
 def test_no_transform_beats_the_optimum():
     # constant, or a budget this transform cannot spend; and where the optimum wins for sure
     refusals = Refusals("the largest KL is 0 nats", "its win rate is 1 to rounding")
@@ -319,6 +324,7 @@ def test_no_transform_beats_the_optimum():
     refusals.at_most(0.05)
 
 
+@pytest.mark.slow
 def test_above_the_identity_and_what_its_own_policy_wins():
     refusals = Refusals("its win rate is 1 to rounding")
 
@@ -396,6 +402,7 @@ def test_extreme_beta(ours, theirs, beta, refused):
     assert best.kl >= 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [5e-324, 1e-300, 1e-100, 1e-12, 100.0, 1e5, 1e300])
 @pytest.mark.parametrize(
     ("ours", "theirs"),

@@ -34,6 +34,7 @@ def wins(name, k, mine, theirs=None):
 # ------------------------------------------------------------------------------------- the tilt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kl"), NAMED)
 def test_closed_normaliser_and_kl_equal_the_panels(name, kl):
     k = oracle.solve_k(name, kl)
@@ -81,6 +82,7 @@ def test_identity_standard_closed_form(k):
     assert close(wins("identity", k, "standard"), -1 / C.expm1(-k) - 1 / k)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 4, 1000, 10**6])
 def test_log_best_of_n_does_not_depend_on_n(n):
     k = mpf(3)
@@ -188,6 +190,7 @@ def test_optimum_equals_the_power_series_of_the_one_ode(mine, theirs, lam):
     assert all(close(a, b) for a, b in zip(ends, expected, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["bon:4", "won:4"])
 def test_optimum_density_has_its_mass_kl_and_win_rate(procedure):
     """f is sampled; F, KL and W are recomputed from the samples alone."""
@@ -317,6 +320,7 @@ def _paired():
     return pairs
 
 
+@pytest.mark.slow
 def test_sampled_rows_are_what_the_maker_makes():
     def quick(spec):
         slow = spec["kind"] == "tilt" and "expr" in spec["transform"] and "kl" in spec

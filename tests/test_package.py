@@ -33,6 +33,7 @@ def test_importing_loads_nothing_heavy():
     assert loaded_after("import infalign_theory; dir(infalign_theory)") == []
 
 
+@pytest.mark.slow
 def test_the_engine_needs_no_tables_no_plots_no_algebra():
     used = loaded_after(
         "import infalign_theory as it; it.win_rate(it.align('exp:10', beta=2000.0), 'bon:4')"

@@ -43,6 +43,7 @@ def test_the_mixture_at_large_n_wins_what_conditioning_wins():
     assert float(best.policy.pdf(0.95)) == pytest.approx(5.0, abs=0.01) or best.kl > 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "kl"),
     [
@@ -158,6 +159,7 @@ def test_safeguarded_newton_leaves_a_plateau():
     assert x == pytest.approx(3.0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_beta_below_float64_is_refused():
     with pytest.raises(InfalignError, match="too small"):
         it.optimum("order:2/3", beta=1e-260)

@@ -197,6 +197,7 @@ def test_kl_is_the_mean_log_density(text):
     assert sum(parts) == pytest.approx(0.4, abs=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [1e-8, 0.4, 1.1])
 @pytest.mark.parametrize("text", TRANSFORMS)
 def test_quantiles_invert_the_cdf(text, kl):
@@ -235,6 +236,7 @@ def test_tails_far_out():
     assert tiny == pytest.approx(float(steep.pdf(0.0)) * np.array([1e-12, 1e-14]), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TRANSFORMS)
 def test_samples_follow_the_law(text):
     policy = at_kl(text, 0.4)
@@ -264,6 +266,7 @@ def test_no_budget_is_the_base(text):
     assert policy.pdf(u[1:-1]) == pytest.approx(np.ones(9), rel=1e-13)
 
 
+@pytest.mark.slow
 @given(st.floats(-3, 3).filter(lambda c: abs(c) > 1e-3), st.floats(1e-3, 1e3))
 def test_scale_and_offset_of_a_transform_are_beta(offset, scale):
     text = "a*(exp(3*u)-u) + b"
@@ -436,6 +439,7 @@ def test_a_tiny_top_atom_can_take_everything(top):
     assert np.isfinite(policy.probs).all()
 
 
+@pytest.mark.slow
 def test_a_million_atoms_still_sum_to_one():
     rng = np.random.default_rng(1)
     mass = rng.random(1_000_000)
@@ -528,6 +532,7 @@ def beyond_float64(text, beta):
     return beta < closest.get(text, 1e-200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [1e-299, 1e-100, 1e-9, 1e-3, 1e6, 1e100, 1e300])
 @pytest.mark.parametrize("text", [*TRANSFORMS, "exp:600", "exp:-600", "power:1e+06", "power:1e-06"])
 def test_extreme_beta_gives_numbers_or_an_error_that_says_so(text, beta, refused):
@@ -540,6 +545,7 @@ def test_extreme_beta_gives_numbers_or_an_error_that_says_so(text, beta, refused
     assert policy.kl >= 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [5e-324, 1e-300, 1e-20, 50.0, 690.0, 1e300])
 @pytest.mark.parametrize("text", [*TRANSFORMS[:8], "exp:600", "exp:-600", "power:1e6"])
 def test_extreme_budgets_are_spent_or_refused(text, kl, refused):

@@ -54,6 +54,7 @@ def test_every_prompt_has_its_empirical_law():
         np.testing.assert_allclose(laws.points.u[part], base.u, rtol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("budget", [{"kl": 0.3}, {"beta": 0.4}])
@@ -76,6 +77,7 @@ def test_one_prompt_is_the_discrete_engine(name, transform, budget):
     assert row.regret == pytest.approx(row.optimal - row.win_rate, abs=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("transform", TRANSFORMS)
 def test_many_prompts_share_one_beta_and_average(name, transform):
@@ -90,6 +92,7 @@ def test_many_prompts_share_one_beta_and_average(name, transform):
     assert row.regret >= -1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_optimum_of_many_prompts_is_each_prompts_own(name):
     frame = scores_of(4)
@@ -104,6 +107,7 @@ def test_the_optimum_of_many_prompts_is_each_prompts_own(name):
     assert same.win_rate == pytest.approx(row.win_rate, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bon:4", "won:4", "won:40"])
 def test_the_optimum_is_the_largest_of_the_dual(name):
     """W(kl) = min over beta of the mean of max (W - beta KL) + beta kl: here on a grid of betas."""
@@ -131,6 +135,7 @@ def test_worst_of_n_regret_is_never_negative(name):
         assert tops[2] >= max(tops[:2]) - 1e-9
 
 
+@pytest.mark.slow
 def test_any_scores_give_a_sound_row_or_a_clear_error():
     refusals = Refusals("out of reach of these scores")
 
@@ -167,6 +172,7 @@ def test_any_scores_give_a_sound_row_or_a_clear_error():
     refusals.at_most(0.25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [1e-100, 1e-6, 1e-3, 1e3, 1e100])
 @pytest.mark.parametrize("transform", ["identity", "exp:10", "expr:-u", "optimal"])
 def test_any_beta_trains_even_to_the_top_score(beta, transform):
@@ -310,6 +316,7 @@ def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected, judge_scores):
     assert kls.mean() == pytest.approx(np.mean(again), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_prediction_on_the_judge_scores(judge_scores):
     columns = {"prompt": "task_id", "reward": "judge_score"}
     found = it.predict(
@@ -398,6 +405,7 @@ def tie_free(seed=0, prompts=12, samples=10):
     return {str(p): rng.normal(size=samples).tolist() for p in range(prompts)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["standard", "bon:4", "won:4"])
 def test_without_ties_the_answer_is_that_of_compare_whatever_the_scores(name):
     names = ["identity", "exp:10", "optimal", "optimal@bon:4|standard"]

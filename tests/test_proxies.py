@@ -136,6 +136,7 @@ def densities_of(copula, zu, zv, u, v):
     return c * phi
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "copula", [Gaussian(0.7), Gaussian(0.95), Clayton(2.0), Frank(5.0)], ids=lambda c: c.name
 )
@@ -182,6 +183,7 @@ def sampled(copula, size, rng):
     return -np.log1p(np.exp(-e / frailty) * np.expm1(-t)) / t
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "copula",
     [
@@ -208,6 +210,7 @@ def test_win_rates_against_simulation(copula):
 
 
 # ---------------------------------------------------------------------------------- identities
+@pytest.mark.slow
 @pytest.mark.parametrize("copula", FAMILIES, ids=lambda c: c.name)
 def test_the_base_against_itself_wins_half_and_sides_swap(copula):
     base = it.align("identity", kl=0)
@@ -321,6 +324,7 @@ def test_a_discrete_proxy_rounds_a_continuous_one():
 
 
 # -------------------------------------------------------------------------- where truth turns
+@pytest.mark.slow
 @pytest.mark.parametrize("copula", [c for c in FAMILIES if c.increasing], ids=lambda c: c.name)
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4"])
 def test_truth_rises_with_kl_where_it_is_stochastically_increasing(copula, procedure):
@@ -338,6 +342,7 @@ def test_what_is_not_called_increasing_is_not(copula):
     assert np.diff(law, axis=0).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_tuned_kl_by_hand_for_a_wholly_hacked_top():
     # every answer above c loses: standard sampling, identity; the truth by direct search
     hacked = Contaminated(Gaussian(0.8), 1.0, 0.9)
@@ -351,6 +356,7 @@ def test_tuned_kl_by_hand_for_a_wholly_hacked_top():
     assert "peaks" in found.text
 
 
+@pytest.mark.slow
 def test_tuned_n_is_the_best_of_all_n():
     base = it.align("identity", kl=0)
     hacked = Contaminated(Gaussian(0.7), 0.4, 0.97)
@@ -360,6 +366,7 @@ def test_tuned_n_is_the_best_of_all_n():
     assert found.true_win_rate == max(values)
 
 
+@pytest.mark.slow
 def test_never_is_a_theorem_or_a_search():
     base = it.align("identity", kl=0)
     assert proxies.tuned_n(base, Clayton(2.0), largest_n=32).proved

@@ -63,6 +63,7 @@ def as_groups(found):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson", ".parquet", ".CSV"])
 @pytest.mark.parametrize(("prompt", "reward"), NAMES)
 def test_every_kind_of_file_and_any_column_names(tmp_path, suffix, prompt, reward):
@@ -80,6 +81,7 @@ def test_every_kind_of_file_and_any_column_names(tmp_path, suffix, prompt, rewar
     same(read_scores(str(path), prompt=prompt, reward=reward), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_several_files_are_one_table(tmp_path, suffix):
     table = rows()
@@ -127,6 +129,7 @@ def test_quotes_that_come_late_are_quotes(tmp_path, late):
     assert late.strip('"') in read_scores(path).prompts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pair",
     [
@@ -392,6 +395,7 @@ def test_bad_rewards_of_other_policies_do_not_matter(tmp_path):
     assert as_groups(read_scores(path, policy="policy", base="base")) == {"a": [1.0]}
 
 
+@pytest.mark.slow
 def test_polars_is_read_without_pyarrow():
     """Not every environment with Polars has pyarrow, which DuckDB would want for it."""
     code = (

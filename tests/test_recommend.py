@@ -15,6 +15,7 @@ def lost(x, sign, procedure, kl, base=None):
     return 1.0 - it.win_rate(policy, procedure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("procedure", "kl"), [("bon:8", 0.5), ("won:4", 0.5), ("bon:2", 1.5), ("bop:3", 0.3)]
 )
@@ -111,6 +112,7 @@ def test_where_no_exponential_is_best():
     assert always.regret < 1e-9
 
 
+@pytest.mark.slow
 def test_atoms_and_scores():
     found = recommend("bon:4", kl=0.5, base=BASE)
     t = found.transform.t

@@ -250,6 +250,7 @@ def test_names_cannot_reach_pictures(plain: Validation) -> None:
     assert pictures.by_size(renamed) == pictures.by_size(policy)
 
 
+@pytest.mark.slow
 def test_unknown_transform_leaves_its_line_out(plain: Validation) -> None:
     policy = plain.policies["tuned"]
     assert policy.theory is not None
@@ -366,6 +367,7 @@ def test_page_is_whole(pages: Callable[[str], str]) -> None:
     assert opened.count("figure") == opened.count("figcaption") == 2 * 4
 
 
+@pytest.mark.slow
 def test_findings_are_told() -> None:
     scores = table({"tuned": 0.6}, PROMPTS)[["prompt", "policy", "reward"]]
     scores.loc[0, "reward"] = np.nan
@@ -376,6 +378,7 @@ def test_findings_are_told() -> None:
     assert "1 finding about the scores" in text
 
 
+@pytest.mark.slow
 def test_many_differences_are_cut(plain: Validation, rich: Validation) -> None:
     many = dataclasses.replace(plain, differences=rich.differences * 100)
     text = Page(render(many, None)).text
@@ -389,6 +392,7 @@ def svg(picture: Picture) -> str:
     return base64.b64decode(picture.uri.partition(",")[2]).decode()
 
 
+@pytest.mark.slow
 def test_a_panel_for_each_procedure_up_to_six(plain: Validation, rich: Validation) -> None:
     assert len(pictures.frontiers(plain.policies["tuned"]).pictures) == 2
     seven = pictures.frontiers(rich.policies["tuned"])
@@ -398,6 +402,7 @@ def test_a_panel_for_each_procedure_up_to_six(plain: Validation, rich: Validatio
     assert all("<text" not in svg(p) for p in (*seven.pictures, *seven.keys))  # paths: no font
 
 
+@pytest.mark.slow
 def test_keys_tell_what_is_drawn(rich: Validation, single: Validation, ties: Validation) -> None:
     def words(policy: PolicyValidation) -> set[str]:
         return {key.text for key in pictures.frontiers(policy).keys}
@@ -409,6 +414,7 @@ def test_keys_tell_what_is_drawn(rich: Validation, single: Validation, ties: Val
     assert pictures.by_truth(ties.policies["tuned"]) is None
 
 
+@pytest.mark.slow
 def test_extreme_estimates_can_be_drawn(rich: Validation) -> None:
     policy = rich.policies["tuned"]
     assert policy.kl is not None
@@ -465,6 +471,7 @@ def requests(driver) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_browser_opens_it_offline_at_any_width(browser, case: str, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(case, "utf-8")
@@ -491,6 +498,7 @@ def test_browser_opens_it_offline_at_any_width(browser, case: str, tmp_path: Pat
         assert browser.execute_script("return document.scripts.length") == 0
 
 
+@pytest.mark.slow
 def test_browser_prints_it_whole(browser, case: str, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(case, "utf-8")

@@ -171,6 +171,7 @@ def test_verl(refused):
     refused(lambda: compute("d", "xx", 1), "extra_info")
 
 
+@pytest.mark.slow
 def test_openrlhf(refused):
     pytest.importorskip("torch", reason="the extra 'train' is not installed")
     reward = openrlhf_reward_func(CAL.reward_function(length, transform="exp:10"))
@@ -194,6 +195,7 @@ def test_progress_reads_the_tilt_off_its_mean():
     assert progress(0.4, "identity", "bon:2").win_rate == 0.5
 
 
+@pytest.mark.slow
 def test_callback_logs_mean_floor_and_prediction():
     pytest.importorskip("transformers", reason="the extra 'train' is not installed")
     reward = CAL.reward_function(length, transform="identity")

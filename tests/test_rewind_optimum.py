@@ -51,6 +51,7 @@ def test_no_convex_program_at_any_q_wins_more():
     assert best.kl == pytest.approx(kl, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.05, 0.3, 2.0])
 def test_no_free_search_finds_better(beta):
     rng = np.random.default_rng(5)

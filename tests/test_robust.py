@@ -103,6 +103,7 @@ def test_on_atoms_against_a_convex_program(weights):
     assert found.policy.probs == pytest.approx(p.value, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_many_atoms_approach_the_continuous_base():
     fine = robust(["standard", "bon:4"], kl=0.5, base=it.Discrete(np.full(400, 1 / 400)))
     smooth = robust(["standard", "bon:4"], kl=0.5)
@@ -115,6 +116,7 @@ def test_one_procedure_has_no_regret():
     assert found.weights["bon:4"] == 1.0
 
 
+@pytest.mark.slow
 def test_best_and_worst_of_n_together_trade_off():
     points = [robust(["bon:8", "won:8"], kl=0.5, weights=[w, 1 - w]) for w in (0.35, 0.5, 0.65)]
     helpful = [one.win_rates["bon:8"] for one in points]
@@ -169,6 +171,7 @@ def test_numbers_answer_to_order_and_name(six):
     assert PerProcedure(["a"], [1.0]).values() == (1.0,)
 
 
+@pytest.mark.slow
 def test_what_is_refused(refused):
     refused(lambda: robust([], kl=0.5), "list of procedures", kind=InputError)
     refused(lambda: robust("bon:4", kl=0.5), "list of procedures", kind=InputError)
@@ -182,6 +185,7 @@ def test_what_is_refused(refused):
     refused(lambda: found.regrets["bon:3"], "bon:3", kind=InputError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "kl"),
     [

@@ -80,6 +80,7 @@ def here(parts):
     return text(it.validate(str(parts), **PLAN))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [60_000, 7_000, 999])
 def test_the_number_of_shares_changes_no_bit(parts, here, rows, monkeypatch):
     monkeypatch.setattr(surveys, "SHARE_ROWS", rows)
@@ -98,6 +99,7 @@ def cluster(workers):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_any_number_of_workers_gives_the_same_bits(parts, here, workers):
     with warnings.catch_warnings():
@@ -107,6 +109,7 @@ def test_any_number_of_workers_gives_the_same_bits(parts, here, workers):
     assert text(found) == here
 
 
+@pytest.mark.slow
 def test_a_worker_killed_half_way_is_survived(parts, here):
     from dask.distributed import Client
 
@@ -134,6 +137,7 @@ def test_what_dask_cannot_do_is_said(parts):
         it.validate(str(parts), **PLAN, dask=7)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 def test_killed_at_any_moment_no_half_file_is_left(parts, tmp_path):
     report, document = tmp_path / "report.html", tmp_path / "found.json"

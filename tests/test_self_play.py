@@ -22,12 +22,14 @@ def test_checked_values():
     assert equilibrium("standard", beta=0.5).kl == pytest.approx(0.16143936, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_a_residual_beyond_the_promise_is_an_error():
     with pytest.raises(PrecisionError, match="larger beta"):
         equilibrium("bon:1000", beta=3.0)
 
 
-@pytest.mark.parametrize(("n", "beta"), [(1, 0.1), (2, 1.0), (4, 0.2), (32, 0.5), (100, 3.0)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "beta"), [(1, 0.1), (2, 1.0), (4, 0.2), (32, 0.5), (64, 3.0)])
 def test_best_of_n_is_an_incomplete_gamma_function(n, beta):
     a, c = 1 / (2 * n - 1), n**2 / ((2 * n - 1) * beta)
     p = np.array([0.01, 0.2, 0.5, 0.9])
@@ -38,6 +40,7 @@ def test_best_of_n_is_an_incomplete_gamma_function(n, beta):
     assert found.residual < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "slope", "beta"),
     [
@@ -60,6 +63,7 @@ def test_every_procedure_by_thirty_digits(text, slope, beta):
     assert found.kl == pytest.approx(float(climb), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "beta"), [("bon:4", 0.2), ("standard", 0.1), ("won:4", 2.0)])
 def test_the_best_of_all_responses_is_the_policy_itself(text, beta):
     found = equilibrium(text, beta=beta)
@@ -101,6 +105,7 @@ def fixed_point(p, n, beta, step=0.02, rounds=20000):
     return q / q.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "beta"), [(1, 0.3), (4, 0.5), (8, 1.0)])
 def test_atoms_by_mirror_descent(n, beta):
     p = np.random.default_rng(n).dirichlet(np.ones(6))
@@ -118,6 +123,7 @@ def test_many_equal_atoms_tend_to_the_continuous_base():
     assert errors[1] < errors[0] / 3.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", [None, it.Discrete([0.2, 0.5, 0.3])])
 @pytest.mark.parametrize("kl", [1e-6, 0.3])
 def test_a_budget_is_spent(kl, base):
@@ -127,6 +133,7 @@ def test_a_budget_is_spent(kl, base):
     assert again.kl == pytest.approx(kl, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_plain_rounds_cycle_and_small_steps_settle():
     found = equilibrium("bon:4", beta=0.2)
     critical = found.critical_step

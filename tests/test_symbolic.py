@@ -181,6 +181,7 @@ SHARE: dict[str, Callable[[Any, Any], tuple[Any, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", ["1/100", "20"])
 @pytest.mark.parametrize("procedure", ["standard", "bon:5", "bon:12", "won:5", "won:12"])
 @pytest.mark.parametrize("transform", SHARE)
@@ -344,6 +345,7 @@ def test_efficiency_governs_the_win_rate_at_small_kl(transform: str, n: int) -> 
 # --- the optimum as a series ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("s", [1, -1])
 def test_scalar_ode_follows_from_the_second_order_one(s: int) -> None:
     """With phi = x G'/G, L = m I/(G^n x^m), k = x^m G^(n-1) for a G that solves the ODE."""

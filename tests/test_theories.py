@@ -79,6 +79,7 @@ def jackknifed(aligned, base, *rest):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("n", "best"), [(1, True), (3, True), (2, False)])
 def test_the_jackknife_leaves_out_every_sample_and_pair(seed, n, best):
@@ -126,6 +127,7 @@ def discrete_run(rng, prompts, trials, samples, grades, t, k, concentration=1.0)
     return draw(q, samples), draw(p, trials), np.array([kl, *won, worst])
 
 
+@pytest.mark.slow
 def test_a_tilt_of_discrete_laws_is_recovered_without_bias_and_covered():
     runs, names = 150, ["standard", "bon:4", "won:4"]
     rng = np.random.default_rng(7)
@@ -151,6 +153,7 @@ def test_a_tilt_of_discrete_laws_is_recovered_without_bias_and_covered():
     assert abs(np.mean(plain)) > 0.6
 
 
+@pytest.mark.slow
 def test_the_discrete_fit_with_a_free_exponent_finds_both():
     rng = np.random.default_rng(3)
     aligned, base, _ = discrete_run(rng, 3000, 24, 16, 8, 5.0, 3.0, 3.0)
@@ -231,6 +234,7 @@ def run_of(rng, policy, prompts, trials, samples):
     )
 
 
+@pytest.mark.slow
 def test_z_and_intervals_under_a_known_law():
     policy = it.align("exp:5", kl=0.3)
     names = ["standard", "bon:4", "won:4"]
@@ -284,6 +288,7 @@ def test_the_sample_run_is_what_its_maker_says():
     assert not found.findings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [{}, {"transform": "log"}, {"transform": "log", "beta": 0.5}])
 def test_best_of_three_from_half_of_real_scores_is_as_predicted(plan, judge_scores):
     scores = pd.read_csv(judge_scores)
@@ -343,6 +348,7 @@ def disagrees(policy):
     return any("depart" in s or "do not follow" in s for s in policy.verdict)
 
 
+@pytest.mark.slow
 def test_exact_tilts_of_three_grades_are_not_condemned():
     law = it.align("exp:10", kl=0.1, base=it.Discrete([1 / 3] * 3))
     tuned = law.probs

@@ -96,6 +96,7 @@ def gaussian_world(rng, rho, prompts, samples):
     )
 
 
+@pytest.mark.slow
 def test_a_gaussian_copula_gives_its_known_true_win_rates():
     """Truth behind Best-of-4 at 0.5 nats, rho = 0.7: values by quadrature of another kind."""
     frame = gaussian_world(np.random.default_rng(4), 0.7, 100, 40)
@@ -168,6 +169,7 @@ def onset_of(rng, hacked):
     return it.predict(world(rng, hacked), **options).rows[0]
 
 
+@pytest.mark.slow
 def test_hacking_is_told_with_its_onset_and_clean_worlds_are_quiet():
     known, _ = hacked_onset()
     rng = np.random.default_rng(7)
@@ -191,6 +193,7 @@ def test_onset_intervals_cover_and_alarms_are_rare():
     assert alarms <= 9
 
 
+@pytest.mark.slow
 def test_curves_that_only_rise_by_chance_raise_no_alarm():
     """Flat and rising curves with noise: at most about 5 % alarms among 400."""
     rng = np.random.default_rng(9)

@@ -146,6 +146,7 @@ def numbers(result):
 
 
 # ------------------------------------------------------------------------------------ win rates
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_win_rates_are_averages_over_all_pairs_of_subsets(seed):
     table = scores(seed, grades=(0, 2, 4, 9)[seed % 4])
@@ -163,6 +164,7 @@ def test_win_rates_are_averages_over_all_pairs_of_subsets(seed):
         assert (same.estimate, same.stderr, same.ci) == (first.estimate, first.stderr, first.ci)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(
     st.lists(
@@ -364,6 +366,7 @@ def drawn(seed, law, prompts=40, size=6):
     return pd.DataFrame(rows, columns=COLUMNS[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transform", "budget"),
     [("exp:2", {"beta": 1.0}), ("log", {"kl": 0.3}), ("power:3", {"kl": 0.1}),
@@ -381,6 +384,7 @@ def test_a_planned_law_predicts_its_own_win_rates(transform, budget):
         assert abs(row.z) < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planned", [True, False])
 def test_z_is_near_standard_normal_under_the_law(planned):
     law = it.align("log", beta=2.0)
@@ -417,6 +421,7 @@ def graded(seed, law, size, grades=5, prompts=60):
     return pd.DataFrame(rows, columns=COLUMNS[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"transform": "exp:2", "beta": 2.0}, {"transform": "exp:2"}, {}],
     ids=["planned", "k fitted", "all fitted"],
@@ -484,6 +489,7 @@ def test_z_where_every_prompt_agrees_is_no_astronomical_number():
         assert row.z is None or abs(row.z) < 4
 
 
+@pytest.mark.slow
 def test_z_has_no_astronomical_values_under_the_law():
     """A strong law whose Worst-of-4 nearly always wins: spreads of prompts are nearly zero."""
     law = it.align("exp:2", beta=0.5)
@@ -592,6 +598,7 @@ FINDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FINDINGS)
 def test_findings_are_counted_and_strict_refuses_them(tmp_path, case):
     more, options, expected, samples = FINDINGS[case]
@@ -1237,6 +1244,7 @@ def test_names_reach_a_terminal_tamed(run, tmp_path):
 MAIN = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
 def test_real_processes(written):
     """One document alone on standard output; a closed one, or a reader gone, is no traceback."""

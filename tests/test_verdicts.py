@@ -253,6 +253,7 @@ def graded(rng, grades, prompts, base, samples, transform="exp:5", kl=0.2):
     return rng.integers(0, grades, (prompts, base)).astype(float), tuned.astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("grades", "base"), [(3, 10), (2, 3), (5, 5), (20, 8)])
 def test_few_base_samples_with_ties_cannot_tell(grades, base):
     """Exact tilts on few base samples: twenty of twenty were condemned."""
@@ -320,6 +321,7 @@ def test_all_rewards_equal(prompts):
     assert above.win_rates[0].optimal_kl is None  # no tilt of one score wins anything
 
 
+@pytest.mark.slow
 def test_total_separation_is_exactly_one():
     rng = np.random.default_rng(10)
     names = ["standard", *(f"{kind}:{n}" for kind in ("bon", "won") for n in (2, 3, 5, 7))]

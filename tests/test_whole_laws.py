@@ -60,6 +60,7 @@ def simulate(name, policy, rng):
     return u[np.arange(len(u)), np.where(good.any(1), good.argmax(1), 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["soft:8@5", "rewind:4@0.8", "reject:5@3"])
 @pytest.mark.parametrize("transform", ["identity", "exp:-10"])
 def test_against_monte_carlo(name, transform):
