@@ -109,7 +109,7 @@ class SafeguardedNewton:
     Examples
     --------
     >>> steps, x = SafeguardedNewton(highest=100.0), 9.0
-    >>> for _ in range(20):
+    >>> for _ in range(50):
     ...     x = steps.next(x, np.arctan(x - 2.0), 1.0 / (1.0 + (x - 2.0) ** 2))
     >>> round(x, 12)
     2.0

@@ -63,7 +63,7 @@ def scaled_beta(transform: Transform, beta: float) -> float | None:
     --------
     >>> from infalign_theory.transforms import Exponential, Log
     >>> round(scaled_beta(Exponential(10), 7011.9072), 6)  # exp(10 u) at half a nat
-    0.318353
+    0.318355
     >>> scaled_beta(Log(), 0.5) is None
     True
     """
