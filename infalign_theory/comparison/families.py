@@ -25,7 +25,7 @@ from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.expression import Expression
 from infalign_theory.typing import Array
 
-__all__ = ["Policies", "policies_of"]
+__all__ = ["Policies", "Remembered", "policies_of"]
 
 _CLOSE = 0.7  # share of an end's KL that is close enough to start or stop a march
 
@@ -95,11 +95,11 @@ def policies_of(
     if isinstance(base, Discrete):
         return Policies(discrete_family(transform, base), DiscretePolicy, warm=False)
     if isinstance(transform, Expression):  # costs more than the rest together
-        transform = _Remembered(transform)
+        transform = Remembered(transform)
     return Policies(continuous_family(transform), ContinuousPolicy, warm=True)
 
 
-class _Remembered(Transform):
+class Remembered(Transform):
     """A transform that knows its values on the grids it has seen last."""
 
     def __init__(self, transform: Transform) -> None:
