@@ -322,13 +322,15 @@ def server():
     run.stdout.close()
 
 
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory):
-    return tmp_path_factory.mktemp("downloads")
+@pytest.fixture
+def downloads(tmp_path):
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    return folder
 
 
-@pytest.fixture(scope="module")
-def driver(downloads, tmp_path_factory):
+@pytest.fixture
+def driver(downloads, tmp_path):
     webdriver = pytest.importorskip("selenium.webdriver")
     from selenium.webdriver.chrome.service import Service
 
@@ -338,8 +340,7 @@ def driver(downloads, tmp_path_factory):
     options.binary_location = shutil.which("chromium")
     flags = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"]
     flags += ["disable-background-networking", "disable-component-update", "disable-sync"]
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in [*flags, "window-size=1280,1400", f"user-data-dir={profile}"]:
+    for flag in [*flags, "window-size=1280,1400", f"user-data-dir={tmp_path / 'profile'}"]:
         options.add_argument(f"--{flag}")
     several = "profile.default_content_setting_values.automatic_downloads"
     folder = {"download.default_directory": str(downloads), several: 1}
@@ -361,7 +362,6 @@ def until(driver, condition, what):
 
 def opened(driver, address):
     """Open the page and wait until its curves are there."""
-    driver.get("about:blank")
     driver.get(address)
     until(driver, "paths.every(path => path)", "the page did not draw its curves")
 
@@ -434,7 +434,9 @@ def test_the_address_holds_the_state_and_every_download_opens(server, driver, do
     deadline = time.monotonic() + 20
     while "p.t=-5.9" not in driver.current_url and time.monotonic() < deadline:
         time.sleep(0.1)
-    opened(driver, driver.current_url)
+    address = driver.current_url
+    driver.get("about:blank")
+    opened(driver, address)
     assert shown(driver) == moved
     shared = View.from_query(driver.current_url.partition("?")[2])
     found = panels(shared)
@@ -452,8 +454,6 @@ def test_the_address_holds_the_state_and_every_download_opens(server, driver, do
 @pytest.mark.browser
 @pytest.mark.slow
 def test_an_upload_changes_the_base_and_nothing_is_asked_elsewhere(server, driver, tmp_path):
-    driver.get_log("performance")
-    driver.get_log("browser")
     opened(driver, server)
     before = shown(driver)
     file = tmp_path / "graded.csv"
