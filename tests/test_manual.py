@@ -13,8 +13,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT / "docs" / "how-to", ROOT / "docs" / "tutorial")
 PAGES = sorted(page for folder in FOLDERS for page in folder.glob("*.md"))
-    [*(ROOT / "docs" / "how-to").glob("*.md"), *(ROOT / "docs" / "tutorial").glob("*.md")]
-)
 # opens a page until it is stopped; draws every figure
 LONG = ("infalign explore", "infalign reproduce")
 
