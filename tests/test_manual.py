@@ -38,9 +38,7 @@ def test_a_command_of_the_manual_runs_as_it_stands(page, line, tmp_path):
     if bash is None:
         pytest.skip("bash is not installed")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    called = (
-        f'infalign() {{ "{sys.executable}" -m infalign_theory "$@"; }}; set -o pipefail; {line}'
-    )
+    infalign = f'infalign() {{ "{sys.executable}" -m infalign_theory "$@"; }}'
     done = subprocess.run(
         [bash, "-c", f"{infalign}; set -o pipefail; {line}"],
         cwd=tmp_path,
