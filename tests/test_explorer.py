@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from xml.etree import ElementTree
 
 import numpy as np
@@ -247,9 +248,13 @@ def test_a_bad_upload_says_what_is_wrong(name, content, hint):
 
 # ---------------------------------------------------------------------------------- the page
 
-pytest.importorskip("panel", reason="the extra 'explore' is not installed")
+# found, not imported: that takes seconds, which only the tests that need it should
+needs_panel = pytest.mark.skipif(
+    find_spec("panel") is None, reason="the extra 'explore' is not installed"
+)
 
 
+@needs_panel
 def test_the_widget_redraws_tells_and_recovers():
     from infalign_theory.explorer.page import Explorer
 
@@ -391,6 +396,7 @@ def downloaded(driver, folder, button, suffix):
     raise AssertionError(f"{button} was not downloaded")
 
 
+@needs_panel
 @pytest.mark.browser
 @pytest.mark.slow
 def test_the_page_follows_every_keystroke_and_drag(server, driver, record_property, capsys):
@@ -421,6 +427,7 @@ def test_the_page_follows_every_keystroke_and_drag(server, driver, record_proper
     assert not driver.execute_script(FIND + "return " + said(driver, "exp(("))
 
 
+@needs_panel
 @pytest.mark.browser
 @pytest.mark.slow
 def test_the_address_holds_the_state_and_every_download_opens(server, driver, downloads):
@@ -451,6 +458,7 @@ def test_the_address_holds_the_state_and_every_download_opens(server, driver, do
     assert printed_win_rate(program) == pytest.approx(found.win_rate, abs=1e-12)
 
 
+@needs_panel
 @pytest.mark.browser
 @pytest.mark.slow
 def test_an_upload_changes_the_base_and_nothing_is_asked_elsewhere(server, driver, tmp_path):
@@ -475,6 +483,7 @@ def test_an_upload_changes_the_base_and_nothing_is_asked_elsewhere(server, drive
     assert severe == []
 
 
+@needs_panel
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
@@ -490,6 +499,7 @@ def test_nothing_is_wider_than_the_window(server, driver, width):
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@needs_panel
 @pytest.mark.browser
 @pytest.mark.slow
 def test_without_the_token_there_is_no_page(server, driver):

@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from infalign_theory.comparison.families import Remembered
 from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.divergences import Divergence, ReverseKL
 from infalign_theory.empirical.scores.groups import Groups
@@ -28,6 +27,7 @@ from infalign_theory.policies.families import continuous_family, solve
 from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.transforms import Expression, Transform
+from infalign_theory.transforms.remembered import Remembered
 
 _FINE = 121  # points of an optimum that one march gives
 
