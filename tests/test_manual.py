@@ -20,7 +20,8 @@ LONG = ("infalign explore", "infalign reproduce")
 def commands(page):
     """Lines of console and bash blocks that call infalign."""
     blocks = re.findall(r"^```(?:bash|console|sh)\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
-    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    whole = "\n".join(blocks).replace("\\\n", "")
+    lines = [line.removeprefix("$ ") for line in whole.splitlines()]
     return [line for line in lines if "infalign " in line and not line.startswith(LONG)]
 
 
