@@ -375,7 +375,7 @@ def shown(driver):
     return driver.execute_script(FIND + "return paths.map(path => path.getAttribute('d'))")
 
 
-def said(driver, text):
+def said(text):
     return f"seen.some(e => e.textContent.includes({text!r}) && e.getClientRects().length)"
 
 
@@ -421,10 +421,10 @@ def test_the_page_follows_every_keystroke_and_drag(server, driver, record_proper
     # a bad formula leaves the curves, tells, and recovers
     held = shown(driver)
     driver.execute_script(FIND + "input.value = 'exp(('; input.dispatchEvent(new Event('input'));")
-    until(driver, said(driver, "exp(("), "no message for a bad formula")
+    until(driver, said("exp(("), "no message for a bad formula")
     assert shown(driver) == held
     driver.execute_async_script(CHANGE, "type", "u")
-    assert not driver.execute_script(FIND + "return " + said(driver, "exp(("))
+    assert not driver.execute_script(FIND + "return " + said("exp(("))
 
 
 @needs_panel
@@ -468,7 +468,7 @@ def test_an_upload_changes_the_base_and_nothing_is_asked_elsewhere(server, drive
     file.write_bytes(score_file(SCORES))
     chooser = driver.execute_script(FIND + "return seen.find(e => e.type === 'file')")
     chooser.send_keys(str(file))
-    until(driver, said(driver, "4 prompts, 16 samples"), "the upload was not read")
+    until(driver, said("4 prompts, 16 samples"), "the upload was not read")
     until(driver, f"paths[2].getAttribute('d') !== {before[2]!r}", "the upload changed nothing")
     asked = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     urls = [
@@ -486,23 +486,15 @@ def test_an_upload_changes_the_base_and_nothing_is_asked_elsewhere(server, drive
 @needs_panel
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_is_wider_than_the_window(server, driver, width):
-    size = {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+def test_the_page_fits_its_window_and_wants_its_token(server, driver):
+    for width in (360, 1280):
+        size = {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         opened(driver, server)
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
         right = FIND + "return Math.max(...paths.map(p => p.ownerSVGElement"
         assert driver.execute_script(right + ".getBoundingClientRect().right))") <= width
-    finally:
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-@needs_panel
-@pytest.mark.browser
-@pytest.mark.slow
-def test_without_the_token_there_is_no_page(server, driver):
+    # without the token there is no page
     driver.get(server.split("?")[0])
-    until(driver, said(driver, "address that the command printed"), "no word on the token")
+    until(driver, said("address that the command printed"), "no word on the token")
     assert not driver.execute_script(FIND + "return paths.some(path => path)")
