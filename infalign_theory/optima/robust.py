@@ -21,7 +21,8 @@ from infalign_theory.kernels.sums import divergence
 from infalign_theory.optima.record import Optimum
 from infalign_theory.optima.saddle import Game
 from infalign_theory.optima.solve import optimum
-from infalign_theory.optima.weighted import Weighted, on_atoms, on_grid
+from infalign_theory.optima.stages import on_atoms, on_grid
+from infalign_theory.optima.weighted import Weighted
 from infalign_theory.policies.alignment import align
 from infalign_theory.policies.base import Base, Discrete, as_base
 from infalign_theory.policies.budgets import budget
@@ -100,7 +101,8 @@ class Robust:
 
     Attributes
     ----------
-    procedures : tuple of Procedure
+    procedures, against : tuple of Procedure
+        What inference does to the policy, and to the base beside each.
     kl, beta : float
         KL in nats.
     policy : ContinuousPolicy or DiscretePolicy
@@ -122,6 +124,7 @@ class Robust:
     """
 
     procedures: tuple[Procedure, ...]
+    against: tuple[Procedure, ...]
     kl: float
     beta: float
     policy: Policy
@@ -148,6 +151,7 @@ def robust(
     kl: float,
     weights: ArrayLike | None = None,
     base: Base | None = None,
+    against_procedure: Procedure | str | None = None,
 ) -> Robust:
     r"""The policy to train where the procedure at inference is not known.
 
@@ -166,7 +170,9 @@ def robust(
     weights : array_like, shape (m,), optional
         A prior over the procedures: non-negative, scaled to sum to 1.
     base : Continuous or Discrete, optional
-        Continuous by default; at most 4000 atoms.
+        Continuous by default; at most 100,000 atoms.
+    against_procedure : Procedure or str, optional
+        What inference does to the base; beside each procedure the same by default.
 
     Returns
     -------
@@ -206,18 +212,24 @@ def robust(
         raise InputError("kl = 0 leaves only the base policy; give a positive budget in nats.")
     where = as_base(base)
     prior = None if weights is None else _prior(weights, len(chosen))
-    optima = [optimum(one, kl=nats, base=where) for one in chosen]
+    fixed = None if against_procedure is None else as_procedure(against_procedure)
+    against = tuple(one if fixed is None else fixed for one in chosen)
+    optima = [
+        optimum(one, kl=nats, base=where, against_procedure=other)
+        for one, other in zip(chosen, against, strict=True)
+    ]
     if isinstance(where, Discrete):
-        stage = on_atoms(where, chosen)
-        logs = [_on_atoms(one).tilt.log_ratio for one in optima]
+        stage = on_atoms(where, chosen, against)
+        logs = [_on_atoms(one).tilt.log_ratio[:, None] for one in optima]
         weighted = Game.of(stage, optima, logs).solve(prior)
         policy: Policy = _discrete(where, chosen, weighted, nats)
-        return _record(optima, policy, weighted, prior)
+        return _record(optima, against, policy, weighted, prior)
     for width in _WIDTHS:
-        grid = _grid(chosen, nats, width)
-        logs = [_on_nodes(one).tilt.log_density(grid.points).ravel() for one in optima]
-        weighted = Game.of(on_grid(grid, chosen), optima, logs).solve(prior)
-        found = _record(optima, _continuous(grid, chosen, weighted, nats), weighted, prior)
+        grid = _grid((*chosen, *against), nats, width)
+        logs = [_on_nodes(one).tilt.log_density(grid.points) for one in optima]
+        weighted = Game.of(on_grid(grid, chosen, against), optima, logs).solve(prior)
+        policy = _continuous(grid, chosen, weighted, nats)
+        found = _record(optima, against, policy, weighted, prior)
         if found.gap <= _GAP:
             return found
     raise PrecisionError(
@@ -280,35 +292,43 @@ def _name(procedures: Sequence[Procedure]) -> str:
 def _continuous(
     grid: Grid, procedures: Sequence[Procedure], weighted: Weighted, kl: float
 ) -> Policy:
-    log_density = weighted.log_density.reshape(grid.points.s.shape)
-    transform = TabulatedTransform(_name(procedures), grid, log_density, 1.0 / weighted.k)
+    transform = TabulatedTransform(
+        _name(procedures), grid, weighted.log_density, 1.0 / weighted.k
+    )
     return align(transform, kl=kl)
 
 
 def _discrete(
     base: Discrete, procedures: Sequence[Procedure], weighted: Weighted, kl: float
 ) -> Policy:
-    values = (weighted.log_density - weighted.log_density[-1]) / weighted.k
+    log_ratio = weighted.log_density[:, 0]
+    values = (log_ratio - log_ratio[-1]) / weighted.k
     transform = AtomTransform(_name(procedures), base.u, base.below[1:-1], values)
     return align(transform, kl=kl, base=base)
 
 
 def _record(
-    optima: Sequence[Optimum], policy: Policy, weighted: Weighted, prior: Array | None
+    optima: Sequence[Optimum],
+    against: tuple[Procedure, ...],
+    policy: Policy,
+    weighted: Weighted,
+    prior: Array | None,
 ) -> Robust:
     """Everything measured again on the policy itself, independently of the solver's nodes."""
     procedures = tuple(one.procedure for one in optima)
     names = [one.name for one in procedures]
     best = np.array([one.win_rate for one in optima])
-    won = np.array([win_rate(policy, one) for one in procedures])
+    sides = list(zip(procedures, against, strict=True))
+    won = np.array([win_rate(policy, one, against_procedure=other) for one, other in sides])
     weights = weighted.weights
     mean = float(weights @ (best - won))
-    step = policy.beta * response_kl(policy, procedures, weights)
+    step = policy.beta * response_kl(policy, sides, weights)
     concave = all(one.curvature > 0 for one in procedures)
     worst = float((best - won).max())
     bound = mean - step if concave else 0.0
     return Robust(
         procedures=procedures,
+        against=against,
         kl=policy.kl,
         beta=policy.beta,
         policy=policy,
@@ -324,13 +344,16 @@ def _record(
     )
 
 
-def response_kl(policy: Policy, procedures: Sequence[Procedure], weights: Array) -> float:
+def response_kl(
+    policy: Policy, sides: Sequence[tuple[Procedure, Procedure]], weights: Array
+) -> float:
     """KL(policy || best response) for the weighted sum of win rates, from F alone.
 
+    ``sides`` are the procedures of policy and base of each win rate.
     beta times it bounds what the policy lacks of the largest weighted sum less beta KL, where
     that sum is concave.
     """
-    used = [(w, one) for w, one in zip(weights, procedures, strict=True) if w > 0.0]
+    used = [(w, *pair) for w, pair in zip(weights, sides, strict=True) if w > 0.0]
     if isinstance(policy, DiscretePolicy):
         return _response_on_atoms(policy, used)
     assert isinstance(policy, ContinuousPolicy)
@@ -338,7 +361,9 @@ def response_kl(policy: Policy, procedures: Sequence[Procedure], weights: Array)
     while True:
         law = policy.law(grid)
         u, v = grid.points.u, grid.points.v
-        force = sum(w * one.pdf(*law.fractions) * one.pdf(u, v) for w, one in used) * grid.jacobian
+        force = grid.jacobian * sum(
+            w * one.pdf(*law.fractions) * other.pdf(u, v) for w, one, other in used
+        )
         climbed = grid.running(force)
         allowed = 1e-14 / k + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)
         marked = (grid.unresolved(force) > allowed) & grid.splittable()
@@ -351,11 +376,13 @@ def response_kl(policy: Policy, procedures: Sequence[Procedure], weights: Array)
     return grid.integral(entropy_terms(own - response, response + grid.log_jacobian))
 
 
-def _response_on_atoms(policy: DiscretePolicy, used: list[tuple[float, Procedure]]) -> float:
+def _response_on_atoms(
+    policy: DiscretePolicy, used: list[tuple[float, Procedure, Procedure]]
+) -> float:
     base, (below, above) = policy.base, policy.tilt.edges
     force = np.zeros(len(base) - 1)
-    for weight, one in used:
-        b = increments(one, (base.below, base.above))
+    for weight, one, other in used:
+        b = increments(other, (base.below, base.above))
         force += weight * one.pdf(below[1:-1], above[1:-1]) * (b[:-1] + b[1:]) / 2.0
     response = -policy.tilt.k * np.concatenate([np.cumsum(force[::-1])[::-1], [0.0]])
     mass = base.probs * np.exp(response)
