@@ -22,9 +22,9 @@ from infalign_theory.empirical.hacking.attackers import (
 )
 from infalign_theory.empirical.hacking.entry import hacking, judge
 from infalign_theory.empirical.hacking.samples import Pairs
-from infalign_theory.empirical.hacking.turning import peak, zero_of_slope
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.estimators import pass_at
+from infalign_theory.empirical.statistics.turning import peaks, zero_of_slope
 from infalign_theory.errors import InputError
 from infalign_theory.transforms.names import as_transform
 
@@ -123,8 +123,7 @@ def test_a_hacked_world_is_found_and_its_onsets_are_near_the_truth():
 
 def test_tilted_truths_are_the_samples_own_reweighted():
     pairs = world(hacked, 5, 16, 3)
-    atoms = tilts.Atoms.of(pairs)
-    found = tilts.path(atoms, as_transform("exp:2"))
+    found = tilts.path(pairs.samples, as_transform("exp:2"))
     u = (np.arange(16) + 0.5) / 16
     at = 7
     k = np.exp(found.log_k[at])
@@ -138,8 +137,7 @@ def test_tilted_truths_are_the_samples_own_reweighted():
 def test_slopes_have_less_bias_than_the_samples_own():
     # the population's slope, against means over many prompts of few samples
     pairs = world(hacked, 6000, 16, 4)
-    atoms = tilts.Atoms.of(pairs)
-    found = tilts.path(atoms, as_transform("identity"))
+    found = tilts.path(pairs.samples, as_transform("identity"))
     u = (np.arange(20_000) + 0.5) / 20_000
     at = int(np.searchsorted(found.kl, 0.2))
     k = np.exp(found.log_k[at])
@@ -176,7 +174,7 @@ def test_clean_curves_raise_few_alarms(rise):
     for seed in range(300):
         rng = np.random.default_rng(seed)
         walk = np.cumsum(rng.standard_normal((80, 12)), axis=1) + rise * np.arange(12)
-        alarms += peak(walk).falls
+        alarms += peaks([walk])[0].falls
     assert alarms / 300 <= (0.05 if rise else 0.08)  # 300 worlds: 0.05 + two standard errors
 
 
@@ -190,11 +188,11 @@ def test_a_curve_that_still_rises_has_no_turn():
 def test_peaks_and_their_possible_columns():
     rng = np.random.default_rng(2)
     curve = np.array([0.0, 1.0, 2.0, 1.9, -3.0]) + 0.3 * rng.standard_normal((50, 5))
-    found = peak(curve)
+    found = peaks([curve])[0]
     assert found.falls
     assert found.possible.tolist()[2:] in ([True, True, False], [True, False, False])
     assert not found.possible[:2].any()
-    same = peak(np.ones((10, 3)))
+    same = peaks([np.ones((10, 3))])[0]
     assert not same.falls
     assert same.possible.all()
 

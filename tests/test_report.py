@@ -17,16 +17,9 @@ import pandas as pd
 import pytest
 
 from infalign_theory.empirical.report import pictures
-from infalign_theory.empirical.report.page import (
-    LONGEST,
-    NOTHING,
-    cut,
-    number,
-    render,
-    visible,
-    write_report,
-)
+from infalign_theory.empirical.report.page import render, write_report
 from infalign_theory.empirical.report.plates import Picture
+from infalign_theory.empirical.report.writing import LONGEST, NOTHING, cut, number, visible
 from infalign_theory.empirical.validation.entry import validate
 from infalign_theory.empirical.validation.phrasing import percent
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation

@@ -104,7 +104,7 @@ def test_on_atoms_against_a_convex_program(weights, against):
     value = found.worst_regret if weights is None else found.mean_regret
     assert value == pytest.approx(problem.value, abs=2e-7)
     assert value - found.lower_bound <= 1e-10
-    sides = dict(base=base, kl=0.4, against_procedure=against)
+    sides = {"base": base, "kl": 0.4, "against_procedure": against}
     for name in names:
         won = it.win_rate(found.policy, name, against_procedure=against)
         best = it.optimum(name, **sides).win_rate

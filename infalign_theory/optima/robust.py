@@ -292,9 +292,7 @@ def _name(procedures: Sequence[Procedure]) -> str:
 def _continuous(
     grid: Grid, procedures: Sequence[Procedure], weighted: Weighted, kl: float
 ) -> Policy:
-    transform = TabulatedTransform(
-        _name(procedures), grid, weighted.log_density, 1.0 / weighted.k
-    )
+    transform = TabulatedTransform(_name(procedures), grid, weighted.log_density, 1.0 / weighted.k)
     return align(transform, kl=kl)
 
 
