@@ -91,8 +91,8 @@ def subset_winners(x: Array, values: Array, out: Array) -> None:
         silent_all[0] = 1.0
         ringing[:] = 0.0
         for i in range(m):
-            rate = np.exp(x[i] + y)
-            quiet = np.exp(-rate)
+            rate = np.exp(min(x[i] + y, LATEST))
+            quiet = np.exp(-rate) if x[i] + y < LATEST else 0.0
             rings = rate * quiet
             for n in range(min(i + 1, most), 0, -1):
                 share = n / (i + 1.0)

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from infalign_theory.empirical.hacking.agreement import Agreement
 from infalign_theory.empirical.hacking.results import Hacking, Onset, PickRow, SoftRow, TiltRow
@@ -21,6 +21,7 @@ _SOFT = ((0, (5.0, 2.0)), (0, (1.0, 1.6)), (0, (6.0, 1.8, 1.2, 1.8)))
 _SOFT_GREYS = ("#555555", "#777777", "#999999")
 _TICKS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _BAND = 0.16  # opacity
+_ROUND = (1, 2, 5, 10)  # steps between ticks, so that their numbers stay short
 
 
 def by_size(found: Hacking) -> Plate:
@@ -33,6 +34,7 @@ def by_size(found: Hacking) -> Plate:
                 look = {"color": _SOFT_GREYS[at % 3], "linestyle": _SOFT[at % 3]}
                 _picks(ax, rows, field, look | {"label": f"soft best-of-N, strength {name}"})
             _sizes(ax, found.best_of_n[-1].n)
+            ax.yaxis.set_major_locator(MaxNLocator(5, steps=_ROUND))
             ax.set(xlabel="N", ylabel=f"Mean {'truth' if field == 'truth' else 'proxy reward'}")
         _fall(truth, found.onsets[0])
         first, last = found.best_of_n[0], found.best_of_n[-1]
@@ -56,6 +58,7 @@ def by_kl(found: Hacking) -> Plate:
             told.append(f"{name} {truth[0]:.3f} to {truth[-1]:.3f} at {kl[-1]:.3g} nats")
         turned = {one.name: one for one in found.onsets if not one.by_n}
         _fall(ax, turned[found.tilt[0].transform])
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=_ROUND))
         ax.set(xlim=(0.0, None), xlabel="KL (nats)", ylabel="Mean truth")
         return plate([(ax, "Mean truth along training: " + "; ".join(told) + ".")])
 
