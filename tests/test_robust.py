@@ -139,7 +139,7 @@ def test_best_and_worst_of_n_against_a_search_on_few_atoms():
     # two free numbers at a given KL: a dense search finds the global optimum
     base = it.Discrete([0.3, 0.3, 0.4])
     found = robust(["bon:2", "won:2"], kl=0.2, base=base, weights=[0.5, 0.5])
-    angles = np.linspace(0, 2 * np.pi, 721)
+    angles = np.linspace(0, 2 * np.pi, 241)
     best = 0.0
     for angle in angles:
         way = np.cos(angle) * np.array([1, -1, 0]) + np.sin(angle) * np.array([0.5, 0.5, -1])
@@ -208,3 +208,18 @@ def test_what_is_refused(refused):
 def test_large_n_small_and_large_budgets_and_other_convex_procedures(names, kl):
     found = robust(names, kl=kl)
     assert 0.0 <= found.worst_regret - found.lower_bound <= 1e-9
+
+
+@pytest.mark.slow
+def test_a_base_that_does_something_else():
+    found = robust(["standard", "bon:4", "bon:16"], kl=0.3, against_procedure="standard")
+    assert 0.0 <= found.worst_regret - found.lower_bound <= 1e-9
+    for name, regret in found.regrets.items():
+        best = it.optimum(name, kl=0.3, against_procedure="standard").win_rate
+        won = it.win_rate(found.policy, name, against_procedure="standard")
+        assert regret == pytest.approx(best - won, abs=1e-9)
+
+
+def test_thousands_of_atoms_are_solved_as_surely_as_few():
+    found = robust(["standard", "bon:4"], kl=0.5, base=it.Discrete(np.full(6000, 1 / 6000)))
+    assert 0.0 <= found.worst_regret - found.lower_bound <= 1e-10
