@@ -31,7 +31,7 @@ def soft_picks(pairs: TruthPairs, weight: Weight, most: int) -> tuple[Array, Arr
     >>> from infalign_theory.transforms.elementary import Identity
     >>> pairs = TruthPairs.of(Groups.stack([[1, 2, 3]]), [0, 1, 0])
     >>> soft_picks(pairs, Weight(2.0, Identity()), 3)[1].round(6).tolist()
-    [[0.333333, 0.333333, 0.305008]]
+    [[0.333333, 0.333333, 0.288921]]
     """
     log_weights = weight.log(pairs.bases.points)[pairs.atom]
     proxy, truth = (np.full((pairs.proxy.prompts, most), np.nan) for _ in range(2))
