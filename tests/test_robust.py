@@ -10,7 +10,8 @@ import pytest
 
 import infalign_theory as it
 from infalign_theory.errors import InputError, OutOfReachError
-from infalign_theory.optima.robust import PerProcedure, response_kl, robust
+from infalign_theory.optima.responses import response_kl
+from infalign_theory.optima.robust import PerProcedure, robust
 
 SIX = ["standard", "bon:2", "bon:4", "bon:8", "bon:16", "bon:32"]
 

@@ -71,7 +71,16 @@ class _Place:
             spent = float(entropy_terms(log_density, stage.log_mass).sum())
             residual = log_density + k * fall - constant
         lacking = np.array([mass - 1.0, spent / task.kl - 1.0])
-        return cls(log_density, constant, log_k, slopes, bends, fall, residual, lacking)
+        return cls(
+            log_density=log_density,
+            constant=constant,
+            log_k=log_k,
+            slopes=slopes,
+            bends=bends,
+            fall=fall,
+            residual=residual,
+            lacking=lacking,
+        )
 
     @property
     def k(self) -> float:

@@ -90,13 +90,13 @@ class _Pairs:
         scaled = (pushed[:, first] - pushed[:, second]) / error
         nothing = np.zeros((noise.shape[0], 1))
         return cls(
-            mean,
-            first,
-            second,
-            drops,
-            np.hstack([scaled, nothing]).max(axis=1),
-            np.hstack([np.abs(scaled), nothing]).max(axis=1),
-            bool(alike.any()),
+            mean=mean,
+            first=first,
+            second=second,
+            drops=drops,
+            largest=np.hstack([scaled, nothing]).max(axis=1),
+            either=np.hstack([np.abs(scaled), nothing]).max(axis=1),
+            certain=bool(alike.any()),
         )
 
     def judged(self, one_sided: float, level: float, heavier: float) -> Peak:
