@@ -22,12 +22,12 @@ def render(found: Hacking, command: str | None) -> str:
     pages = environment()
     pages.filters["place"] = _place
     pages.filters["title"] = _title
-    names = [one.policy for one in found.decay]
+    names = [*(one.policy for one in found.decay), *(one.name for one in found.onsets)]
     alarming = {one.name for one in found.onsets if one.at is not None}
     sizes = _sizes([row.n for row in found.best_of_n])
     return pages.get_template("hacking.html.j2").render(
         found=found,
-        verdict=[(prose(text, names), "hacked" in text) for text in found.verdict],
+        verdict=[(prose(text, names), _alarms(text)) for text in found.verdict],
         notes=[prose(text, names) for text in found.notes],
         level=f"{100 * found.level:g} %",
         alarming=alarming,
@@ -42,6 +42,13 @@ def render(found: Hacking, command: str | None) -> str:
         call="hacking(…).report(…)",
         versions=versions(),
     )
+
+
+def _alarms(sentence: str) -> bool:
+    """Whether a sentence of the verdict tells of hacking; names in it do not count."""
+    pushed = sentence.startswith(("Best-of-N is", "Training with", "Soft best-of-N"))
+    turned = pushed and " is hacked beyond " in sentence
+    return turned or sentence.endswith("the reward is being hacked.")
 
 
 def _sizes(every: list[int]) -> set[int]:
