@@ -201,16 +201,21 @@ def test_clean_worlds_raise_few_alarms(rise):
     assert alarms / 200 <= 0.05
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rise", [0.0, 0.3])
-def test_clean_curves_raise_few_alarms(rise):
+@pytest.mark.parametrize(
+    "worlds",
+    [pytest.param(60, marks=pytest.mark.slow), pytest.param(300, marks=pytest.mark.simulation)],
+)
+def test_clean_curves_raise_few_alarms(rise, worlds):
     # truth 0/1 of picks that share samples: a flat or rising mean over 12 positions
     alarms = 0
-    for seed in range(300):
+    for seed in range(worlds):
         rng = np.random.default_rng(seed)
         walk = np.cumsum(rng.standard_normal((80, 12)), axis=1) + rise * np.arange(12)
         alarms += peaks([walk])[0].falls
-    assert alarms / 300 <= (0.05 if rise else 0.08)  # 300 worlds: 0.05 + two standard errors
+    # two standard errors where the mean is flat, where the level is reached
+    reach = 0.0 if rise else 2.0 * np.sqrt(0.05 * 0.95 / worlds)
+    assert alarms / worlds <= 0.05 + reach
 
 
 def test_a_curve_that_still_rises_has_no_turn():

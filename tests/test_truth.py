@@ -177,10 +177,10 @@ def onset_of(rng, hacked):
 def test_hacking_is_told_with_its_onset_and_clean_worlds_are_quiet():
     known = hacked_onset()
     rng = np.random.default_rng(7)
-    found = [onset_of(rng, True) for _ in range(4)]
+    found = [onset_of(rng, True) for _ in range(2)]
     assert all(row.onset_kl is not None for row in found)
     assert np.mean([row.onset_kl for row in found]) == pytest.approx(known, rel=0.35)
-    assert all(onset_of(rng, False).onset_kl is None for _ in range(4))
+    assert all(onset_of(rng, False).onset_kl is None for _ in range(2))
 
 
 @pytest.mark.simulation
