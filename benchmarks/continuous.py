@@ -43,7 +43,7 @@ def win_rate_by_quad(kl: float, t: float = 10.0) -> float:
         mean = quad(lambda u: f(u) * np.exp(t * (u - 1.0)), 0, 1, epsabs=0, epsrel=1e-11)[0] / z
         return z, k * (mean - 1.0) - np.log(z)
 
-    k = brentq(lambda k: moments(k)[1] - kl, 1e-6, 1e6, xtol=1e-12, rtol=1e-12)
+    k = brentq(lambda k: moments(k)[1] - kl, 1e-3, 200.0, xtol=1e-12, rtol=1e-12)
     z = moments(k)[0]
 
     def cdf(u: float) -> float:
