@@ -65,6 +65,13 @@ def attack(session: nox.Session) -> None:
 
 
 @nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Our times and those of others for the same work; writes the manual's page."""
+    install(session, "-e", ".[test]")
+    session.run("python", "-m", "benchmarks", "--output", "docs/benchmarks.md")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The manual, warnings as errors."""
     install(session, "-e", ".[docs]")
