@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _FIRST = ("transform", "density", "frontier", "regret")
 _LAST = ("efficiency", "by_size")
-_LATER = 80  # milliseconds without a change after which the last panels follow
+_PAUSE = 200  # milliseconds without a change after which the last panels follow
 _BAD = "color:#842029;background:#f8d7da;padding:6px 10px;border-radius:4px"
 
 
@@ -38,7 +38,8 @@ class Explorer:
 
         self.view = view or View()
         self.found: Panels | None = None
-        self._loading = self._following = False
+        self._loading = False
+        self._waiting: Callable[[], None] | None = None
         self._listeners: list[Callable[[View], None]] = []
         self.inputs = Inputs.of(self.view, self._changed)
         self.inputs.upload.param.watch(self._uploaded, "value")
@@ -131,7 +132,7 @@ class Explorer:
         """Draw the panels that were left for last, and tell the listeners."""
         import panel as pn
 
-        self._following = False
+        self._waiting = None
         if self.found is None:
             return
         with pn.io.hold():
@@ -146,9 +147,10 @@ class Explorer:
         document = pn.state.curdoc
         if document is None or document.session_context is None:
             self.finish()
-        elif not self._following:
-            self._following = True
-            document.add_timeout_callback(self.finish, _LATER)
+        else:
+            if self._waiting is not None:
+                document.remove_timeout_callback(self._waiting)
+            self._waiting = document.add_timeout_callback(self.finish, _PAUSE)
 
     def _redraw(self, names: Sequence[str]) -> None:
         for name in names:
