@@ -65,7 +65,7 @@ def test_unbiased_where_rewards_are_calibrated(name):
     """Mean over many prompts of samples of the policy itself: within 4 standard errors."""
     policy = it.align("identity", kl=0.3)
     rng = np.random.default_rng(11)
-    ours, theirs = np.sort(policy.rvs((200, 12), rng)), np.sort(rng.random((200, 12)))
+    ours, theirs = np.sort(policy.rvs((100, 12), rng)), np.sort(rng.random((100, 12)))
     groups = Groups.stack(ours), Groups.stack(theirs)
     chosen = as_procedure(name)
     found = law_win_rates(*groups, chosen, chosen, (ours.ravel(), theirs.ravel()))
@@ -80,7 +80,7 @@ def test_ranks_leave_a_bias_that_halves_with_the_samples(name):
     policy = it.align("identity", kl=0.3)
     exact = it.win_rate(policy, name)
     bias = {}
-    for m, prompts in ((16, 1500), (64, 500)):
+    for m, prompts in ((16, 800), (64, 250)):
         rng = np.random.default_rng(m)
         ours = Groups.stack(np.sort(policy.rvs((prompts, m), rng)))
         theirs = Groups.stack(np.sort(rng.random((prompts, m))))

@@ -294,8 +294,9 @@ def rewind_optimum(
     if not (isinstance(ours, Rewind) and isinstance(theirs, Rewind)):
         raise InputError(
             f"procedure {ours.name} against {theirs.name}: a procedure that acts on the whole law "
-            "of a policy has an optimum here only where it is rewind:N@C against the same; "
-            "win_rate takes every pair."
+            "of a policy has an optimum here only where it is rewind:N@C against the same; under "
+            "soft:N@K and reject:K the win rate is not concave in the policy and no optimum can be "
+            "certified: compare transforms under it instead, as win_rate takes every pair."
         )
     if ours.threshold != theirs.threshold:
         raise InputError(

@@ -1,0 +1,35 @@
+"""Policies and win rates against thirty digits: some of the grid, or all of it."""
+
+import pytest
+
+from tests.attack import laws
+
+FEW = [
+    ("kl", "exp:10", 1e-6),
+    ("chi2", "exp:-10", 0.5),
+]
+MORE = [
+    ("forward-kl", "power:7", 2.0),
+    ("js", "exp:10", 0.1),
+    ("alpha:0.5", "identity", 1e-3),
+    ("alpha:3", "power:7", 10.0),
+]
+
+
+def check(divergence, transform, kl):
+    found, reason = laws.attack(divergence, transform, kl, (*laws.POINTWISE, *laws.WHOLE[:2]))
+    assert found is not None, reason
+    off, off_kl = found
+    assert max(off.values()) <= laws.ALLOWED_WIN_RATE, off
+    assert off_kl <= laws.ALLOWED_KL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("divergence", "transform", "kl"), FEW + MORE)
+def test_some_of_the_grid(divergence, transform, kl):
+    check(divergence, transform, kl)
+
+
+@pytest.mark.simulation
+def test_all_of_the_grid():
+    assert laws.main() == []
