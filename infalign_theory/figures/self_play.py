@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -24,7 +26,7 @@ STEPS = (1.0, 0.5, 0.25)
 BETAS = (1.2, 0.5, 0.3, 0.2)
 _ROUNDS = 24
 _CERTAIN = 8  # decimals of a distance after so many rounds
-_LINES = (
+_LINES: tuple[dict[str, Any], ...] = (
     {"color": VERMILLION, "linestyle": "-", "marker": "^"},
     {"color": BLUE, "linestyle": DASHED, "marker": "o"},
     {"color": ORANGE, "linestyle": DOTTED, "marker": "s"},

@@ -251,7 +251,8 @@ def main(first=0, step=1):
         cells += len(off)
         worst, worst_kl = max(worst, *off.values()), max(worst_kl, off_kl)
         if max(off.values()) > ALLOWED_WIN_RATE or off_kl > ALLOWED_KL:
-            broken.append(f"{name}: W {max(off, key=off.get)} {max(off.values()):.2g} KL {off_kl:.2g}")
+            at_worst = max(off, key=off.get)
+            broken.append(f"{name}: {at_worst} off by {off[at_worst]:.2g}, KL by {off_kl:.2g}")
             print("BROKEN", broken[-1], flush=True)
         if at % 10 == 9:
             print(f"{at + 1}: W {worst:.2g}, KL {worst_kl:.2g}", flush=True)
