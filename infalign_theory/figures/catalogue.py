@@ -127,8 +127,10 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "methods",
             "Alignment methods at equal KL",
-            "Methods are transforms and divergences in disguise: those of one law stand together, "
-            "and what is best for Best-of-4 is worst for Worst-of-4.",
+            "Methods are transforms and divergences in disguise: those of one law share a curve, "
+            "what is best for Best-of-4 is worst for Worst-of-4, and at half a nat the plain "
+            "calibrated reward has .858 of Best-of-4's .873 with GRPO's k3 in the loss where RLOO "
+            "has .800.",
             methods.methods,
         ),
         Figure(

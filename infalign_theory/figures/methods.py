@@ -37,7 +37,7 @@ CURVES = (("standard", "One sample"), *((text, title) for text, title, _ in PANE
 _SHOWN = 4  # names of methods that share a law
 _LINES = ("-", DASHED, DASHDOT, DOTTED)
 _COLORS = (VERMILLION, BLUE, GREEN, ORANGE, PURPLE, SKY, GREY)
-_MARKERS = "^os DPvX<>"
+_MARKERS = "^ospDPvX<>"
 
 Law = tuple[str, str]
 
@@ -47,10 +47,10 @@ def methods() -> Drawing:
     found = {procedure: table(procedure, kl=KL).rows for procedure, _, _ in PANELS}
     groups = _groups(found["bon:4"])
     figure = canvas(8.6, "Alignment methods at equal KL")
-    top = figure.add_gridspec(1, 3, left=0.075, right=0.985, bottom=0.735, top=0.915, wspace=0.2)
+    top = figure.add_gridspec(1, 3, left=0.075, right=0.985, bottom=0.7, top=0.92, wspace=0.2)
     upper = [figure.add_subplot(top[0, at]) for at in range(3)]
     curves = _curves(upper, groups)
-    shared_legend(figure, (0.04, 0.555, 0.92, 0.13), upper, columns=3)
+    shared_legend(figure, (0.04, 0.53, 0.92, 0.12), upper, columns=3)
     low = figure.add_gridspec(1, 2, left=0.36, right=0.97, bottom=0.06, top=0.5, wspace=0.1)
     axes = [figure.add_subplot(low[0, at]) for at in range(2)]
     numbers = Table(
@@ -134,7 +134,7 @@ def _look(turn: int) -> dict[str, Any]:
     return {
         "color": _COLORS[turn % len(_COLORS)],
         "linestyle": _LINES[turn % len(_LINES)],
-        "marker": _MARKERS[turn % len(_MARKERS)].strip() or "p",
+        "marker": _MARKERS[turn % len(_MARKERS)],
         "markersize": 4.5,
         "linewidth": 1.2,
     }
