@@ -4,14 +4,9 @@ import pytest
 
 from tests.attack import laws
 
-FEW = [
+SOME = [
     ("kl", "exp:10", 1e-6),
     ("chi2", "exp:-10", 0.5),
-]
-MORE = [
-    ("forward-kl", "power:7", 2.0),
-    ("js", "exp:10", 0.1),
-    ("alpha:0.5", "identity", 1e-3),
     ("alpha:3", "power:7", 10.0),
 ]
 
@@ -25,7 +20,7 @@ def check(divergence, transform, kl):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("divergence", "transform", "kl"), FEW + MORE)
+@pytest.mark.parametrize(("divergence", "transform", "kl"), SOME)
 def test_some_of_the_grid(divergence, transform, kl):
     check(divergence, transform, kl)
 
