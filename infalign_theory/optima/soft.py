@@ -198,10 +198,11 @@ class SoftProblem:
             excess, min(start, _HIGHEST), step=0.25, lowest=_LOWEST, highest=_HIGHEST
         )
         if bracket is None:
+            limit = self.solve(float(np.exp(_HIGHEST)), warm=True).kl
             raise OutOfReachError(
-                f"kl = {plain_number(kl)} nats is out of reach of the optimum of {self.ours.name}; "
-                "give a smaller budget.",
-                float("nan"),
+                f"kl = {plain_number(kl)} nats is out of reach of the optimum of {self.ours.name} "
+                f"on this base, whose largest KL is {limit:.6g} nats; give a smaller budget.",
+                limit,
             )
         found = self.solve(float(np.exp(root_within(excess, bracket, 1e-14))))
         if abs(found.kl / kl - 1.0) > _KL_PROMISE:
