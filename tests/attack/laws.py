@@ -133,12 +133,13 @@ class Exact:
         self.phi, self.divergence, self.beta = PHI[transform], divergence, mpf(beta)
         self.smallest = as_divergence(divergence).smallest_slope
         first = self._level_at(*start)
-        step = mpf(10) ** -9 * (self.beta + abs(first))
+        step = mpf(10) ** -15 * (self.beta + abs(first))  # a pole may be close by
         self.level = mp.findroot(
-            lambda x: self._mass(x) - 1, (first, first + step), tol=mpf(10) ** (-2 * DIGITS + 8)
+            lambda x: self._mass(x) - 1, (first, first + step), tol=mpf(10) ** (-2 * DIGITS + 14)
         )
         self.panels = self._panels(self.level)
         self.f = self._density(self.panels, self.level)
+        assert (self.f >= 0).all(), "the root lies beyond a pole"
         self.below = self.panels.cumulative(self.f)
 
     def _level_at(self, u, f):
