@@ -47,10 +47,14 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_and_prints_what_it_was_committed_with(path: Path) -> None:
+def test_runs_and_prints_what_it_was_committed_with(
+    path: Path, request: pytest.FixtureRequest
+) -> None:
     import nbformat
     from nbclient import NotebookClient
 
+    if path == BY_NUMBER["05"]:
+        request.getfixturevalue("judge_scores")  # skips where the real scores are absent
     fresh = nbformat.read(path, as_version=4)
     for cell in fresh.cells:
         if cell.cell_type == "code":
