@@ -102,15 +102,17 @@ def rule():
 
 
 class Panels:
-    """Panels that halve towards both ends of (low, 1), the threshold an edge."""
+    """Panels that halve towards both ends of (low, 1) and a bend; the threshold is an edge."""
 
-    def __init__(self, low):
+    def __init__(self, low, bend=None):
         nodes, weights, running = rule()
         middle = (low + 1) / 2
         half = 1 - middle
         edges = {low, mpf(1), middle, mpf(_THRESHOLD)}
         edges |= {1 - half * mpf(2) ** -j for j in range(1, _DEPTH_TOP)}
         edges |= {low + half * mpf(2) ** -j for j in range(1, _DEPTH_LOW)}
+        if bend is not None:
+            edges |= {bend + side * mpf(2) ** -j for j in range(1, _DEPTH_LOW) for side in (-1, 1)}
         edges = np.array(sorted(e for e in edges if low <= e <= 1), dtype=object)
         self.half = (edges[1:] - edges[:-1]) / 2
         self.u = ((edges[1:] + edges[:-1]) / 2)[:, None] + self.half[:, None] * nodes
@@ -151,7 +153,8 @@ class Exact:
         low = mpf(0)
         if self.smallest > -np.inf:
             low = min(max(mpf(0), self.phi.inverse(level + self.beta * mpf(self.smallest))), 1)
-        return Panels(low)
+        # chi2+kl turns from exponential to linear where the slope passes zero
+        return Panels(low, self.phi.inverse(level) if self.divergence == "chi2+kl" else None)
 
     def _density(self, panels, level):
         return inverse_slope(self.divergence, (self.phi.at(panels.u) - level) / self.beta)
