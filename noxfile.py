@@ -63,6 +63,7 @@ def attack(session: nox.Session) -> None:
     session.run("python", "-m", "tests.attack.formulas", "--count", "2000")
     session.run("python", "-m", "tests.attack.pairs", "--count", "500")
     session.run("python", "-m", "tests.attack.calls")
+    session.run("python", "-m", "tests.attack.laws")
 
 
 @nox.session

@@ -123,7 +123,7 @@ def test_limits():
 
 
 def test_refusals(refused):
-    refused(lambda: it.optimum("soft:8@5", kl=0.5), "whole law")
+    refused(lambda: it.optimum("reject:5", kl=0.5), "whole law")
     refused(lambda: it.win_rate(base(), "soft:8"), "soft:N@K")
     refused(lambda: it.win_rate(base(), "rewind:4@1.5"), "between 0 and 1")
     refused(lambda: inferred(base(), "bon:4"), "distortion")

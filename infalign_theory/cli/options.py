@@ -52,16 +52,18 @@ _TRANSFORMS = (
     "exp:-5",
     "exp:-10",
     "power:7",
+    "quantile:norm",
     "optimal",
     "optimal@bon:4",
 )
 _PROCEDURE_HELP = (
-    "standard, bon:N, won:N, order:K/N, bop:MU, mix:... or g:FORMULA; several as bon:2,4 or "
-    "bon:1-32, or repeat."
+    "standard, bon:N, won:N, order:K/N, bop:MU, soft:N@K, reject:K, rewind:N@C, mix:... or "
+    "g:FORMULA; several as bon:2,4 or bon:1-32, or repeat."
 )
 _TRANSFORM_HELP = (
-    "identity, log, logit, power:P, exp:T, a formula in u, optimal or optimal@PROCEDURE; several "
-    "as identity,exp:5,10, or repeat."
+    "identity, log, logit, power:P, exp:T, quantile:LAW (raw rewards; @S where their scale "
+    "differs by prompt), a formula in u, optimal or optimal@PROCEDURE; several as "
+    "identity,exp:5,10, or repeat."
 )
 
 

@@ -31,6 +31,7 @@ from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.transforms.core import Transform
+from infalign_theory.transforms.quantile import Quantile
 from infalign_theory.typing import Array
 
 if TYPE_CHECKING:
@@ -271,9 +272,14 @@ def budgets_of(kl: ArrayLike) -> Array:
     return nats
 
 
+def _differs_by_prompt(chosen: Choice) -> bool:
+    return isinstance(chosen, Quantile) and chosen.spread > 0.0
+
+
 def _frontier(chosen: Choice, setting: Setting, budgets: Array) -> Frontier:
     ours, theirs, base = setting.ours, setting.theirs, setting.base
-    if isinstance(chosen, Transform) and setting.divergence != ReverseKL():
+    apart = setting.divergence != ReverseKL() or _differs_by_prompt(chosen)
+    if isinstance(chosen, Transform) and apart:
         beta, won = along_penalised(chosen, setting, budgets)
     elif isinstance(chosen, Transform):
         beta, won = along(chosen, ours, theirs, budgets, base)

@@ -28,6 +28,10 @@ METHODS = (
         "resampling at inference, not training: judge it as the procedure soft:N@K",
     ),
     Method(
+        "soft-best-of-n", "2506.19248", None, None,
+        "sampling at inference, not training: judge it as the procedure soft:N@K",
+    ),
+    Method(
         "best-of-poisson", "2506.19248", None, None,
         "sampling at inference, not training: judge it as the procedure bop:MU",
     ),
@@ -42,5 +46,9 @@ METHODS = (
     Method(
         "transfer-q", "2405.20495", None, None,
         "value guidance token by token with raw rewards: no law of the calibrated reward alone",
+    ),
+    Method(
+        "majority-vote", "2203.11171", None, None,
+        "picks the most frequent answer, not the best by a reward: no calibrated reward decides it",
     ),
 )  # fmt: skip

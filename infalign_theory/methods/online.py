@@ -50,6 +50,11 @@ METHODS = (
         "calibrated reward through -exp(-10u), then any trainer that pays reverse KL",
     ),
     Method(
+        "threshold", "2602.02572", "expr:sigmoid(40*(u - 0.8))", "kl",
+        "a step of the reward at the base's quantile 0.8, softened by a sigmoid as the paper does; "
+        "its own threshold moves with beta",
+    ),
+    Method(
         "pkpo-4", "2505.15201", "optimal@bon:4|standard", "kl",
         "max@4 of the calibrated reward: the coupled optimum of Best-of-4 against one base sample",
         "rewards of a group replaced by their shares in max@k",

@@ -274,13 +274,13 @@ def _force(n: int, q: float, rest: float, means: tuple[float, float]) -> tuple[f
 def rewind_optimum(
     ours: Procedure, theirs: Procedure, base: Base, beta: float | None, kl: float
 ) -> Optimum:
-    """The optimum where a procedure acts on the whole law: rewind-and-repeat alone has one."""
+    """The optimum where a procedure acts on the whole law: rewind-and-repeat."""
     if isinstance(theirs, Standard) and isinstance(ours, Rewind):
         theirs = Rewind(1, ours.threshold)
     if not (isinstance(ours, Rewind) and isinstance(theirs, Rewind)):
         raise InputError(
             f"procedure {ours.name} against {theirs.name}: a procedure that acts on the whole law "
-            "of a policy has an optimum here only where it is rewind:N@C against the same; "
+            "of a policy has an optimum here where it is soft:N@K, or rewind:N@C against the same; "
             "win_rate takes every pair."
         )
     if ours.threshold != theirs.threshold:

@@ -20,6 +20,7 @@ from infalign_theory.optima.iteration import (
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.optima.record import Optimum, refuse_residual
 from infalign_theory.optima.rewind import rewind_optimum
+from infalign_theory.optima.soft import soft_optimum
 from infalign_theory.optima.solutions import Jump, P, Solution
 from infalign_theory.policies.base import Base, Discrete, as_base
 from infalign_theory.policies.budgets import budget
@@ -31,6 +32,7 @@ from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.procedures.laws import LawProcedure
 from infalign_theory.procedures.names import as_procedure
+from infalign_theory.procedures.soft import SoftBestOfN
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.elementary import Identity
 from infalign_theory.transforms.solved import OptimalTransform, ProcedureCdf
@@ -116,6 +118,8 @@ def _exact(
     ours: Procedure, theirs: Procedure, base: Base, beta: float | None, kl: float
 ) -> Optimum:
     """The solver for the base and the pair of procedures."""
+    if isinstance(ours, SoftBestOfN):
+        return soft_optimum(ours, theirs, base, beta, kl)
     if isinstance(ours, LawProcedure) or isinstance(theirs, LawProcedure):
         return rewind_optimum(ours, theirs, base, beta, kl)
     if isinstance(base, Discrete):

@@ -177,7 +177,7 @@ def _look(name: str, pick: int) -> Style:
         return STYLE[name]
     kind, _, number = name.partition(":")
     line, marker = _LINES[pick // 7 % len(_LINES)], _MARKERS[pick // 31 % len(_MARKERS)]
-    trained = name.partition("@")[2]
+    trained = name.partition("@")[2] if kind != "quantile" else ""
     if trained:
         color = _OPTIMA[pick % len(_OPTIMA)]
         label = f"optimum for {' against '.join(map(_short_title, trained.split('|')))}"
@@ -186,7 +186,13 @@ def _look(name: str, pick: int) -> Style:
         sign = "-" if number.startswith("-") else ""
         color = (SKY if pick % 2 else BLUE) if sign else (ORANGE if pick % 2 else VERMILLION)
         return Style(minus(f"{sign}exp({number}u)"), color, line, marker, filled=False)
-    label = {"power": f"u^{number}", "expr": number, "logit": "logit u"}.get(kind, name)
+    words = {
+        "power": f"u^{number}",
+        "expr": number,
+        "logit": "logit u",
+        "quantile": f"raw reward, {number.replace('@', ', spread ')}",
+    }
+    label = words.get(kind, name)
     if len(label) > _LONGEST_LABEL:
         label = label[: _LONGEST_LABEL - 1] + "\N{HORIZONTAL ELLIPSIS}"
     return Style(label, _FALLBACK[pick % len(_FALLBACK)], line, marker)

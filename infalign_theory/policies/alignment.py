@@ -14,8 +14,10 @@ from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.policies.families import continuous_family, discrete_family, solve
 from infalign_theory.policies.penalised_atoms import align_atoms
 from infalign_theory.policies.penalised_density import EffectiveTransform, align_density
+from infalign_theory.policies.prompts import PromptPolicy, over_prompts
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
+from infalign_theory.transforms.quantile import Quantile
 
 
 @overload
@@ -78,7 +80,9 @@ def align(
     Returns
     -------
     ContinuousPolicy or DiscretePolicy
-        With ``kl``, ``beta``, ``pdf(u)``, ``cdf(u)``, ``ppf(q)``, ``rvs(size, rng)``.
+        With ``kl``, ``beta``, ``pdf(u)``, ``cdf(u)``, ``ppf(q)``, ``rvs(size, rng)``. A
+        ``Quantile`` with a spread has one policy a prompt: a ``PromptPolicy`` of the same methods,
+        whose KL and win rates are means over prompts.
 
     Raises
     ------
@@ -114,6 +118,8 @@ def align(
     where = as_base(base)
     penalty = as_divergence(divergence)
     beta, kl = budget(beta, kl)
+    if isinstance(chosen, Quantile) and chosen.spread > 0.0:
+        return _over_prompts(chosen, penalty, where, beta, kl)
     if isinstance(where, Discrete):
         return _on_atoms(chosen, penalty, where, beta, kl)
     if penalty != ReverseKL() or isinstance(chosen, EffectiveTransform):
@@ -124,6 +130,19 @@ def align(
         return ContinuousPolicy(solve(tilts, kl))
     # the beta given, not 1/(1/beta)
     return ContinuousPolicy(tilts.at(1 / beta, None), Training(chosen, beta, penalty))
+
+
+def _over_prompts(
+    transform: Quantile, penalty: Divergence, base: Base, beta: float | None, kl: float
+) -> PromptPolicy:
+    alike = transform.of_one_prompt
+
+    def aligned(k: float) -> Policy:
+        if k == 0.0:
+            return align(alike, kl=0.0, base=base, divergence=penalty)
+        return align(alike, beta=1.0 / k, base=base, divergence=penalty)
+
+    return over_prompts(transform, aligned, beta, kl)
 
 
 def _on_atoms(

@@ -154,7 +154,7 @@ def law_win_rate(
     if isinstance(policy, DiscretePolicy):
         base = policy.base
         won, lost = (
-            _on_atoms(base, mass, by)
+            answers_on_atoms(base, mass, by)
             for mass, by in (
                 (policy.probs, ours),
                 (against.probs if isinstance(against, DiscretePolicy) else base.probs, theirs),
@@ -181,7 +181,7 @@ def law_win_rate(
     return float(np.clip(total, 0.0, 1.0))
 
 
-def _on_atoms(base: Discrete, masses: Array, procedure: Procedure) -> Array:
+def answers_on_atoms(base: Discrete, masses: Array, procedure: Procedure) -> Array:
     """Mass of each atom after inference."""
     if isinstance(procedure, LawProcedure):
         sample = Sample(base.points, masses, atoms=True)

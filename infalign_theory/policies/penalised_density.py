@@ -31,6 +31,8 @@ _BISECTIONS = 120
 _GRADING, _STEEP_GRADING = 27, 46  # halvings; the steep one for densities with a vertical edge
 _ROUNDING = 2e-14  # of the largest slope: noise of the last Legendre terms next to a support edge
 _ZOOMS = 30
+_BULK = 1e-3
+_LARGEST_POWER = 0.9  # of 1/(1-u), by which a density may grow
 
 
 class EffectiveTransform(Transform):
@@ -266,7 +268,11 @@ def align_density(
 
     with np.errstate(over="ignore", under="ignore"):
         values = transform.differences(grid.points)
-    spread = _deviation(values, base_weights(grid)) / divergence.curvature
+    weights = base_weights(grid)
+    if max(transform.slopes) == np.inf:  # its deviation may be infinite; this only sets the scale
+        weights = np.where(grid.jacobian > _BULK, weights, 0.0)
+        values = np.where(grid.jacobian > _BULK, values, -np.inf)
+    spread = _deviation(values, weights) / divergence.curvature
     k = solve_kl(f"transform {transform.name} under {divergence.name}", at, kl, spread=spread)
     if k not in last:
         at(k)
@@ -281,12 +287,23 @@ def _refuse_unbounded(transform: Transform, divergence: Divergence) -> None:
             "gives it an aligned policy: its h' is bounded; give a transform that is bounded "
             "above, or another divergence."
         )
-    if slope == np.inf:
+    if slope == np.inf and not _integrable(transform, divergence):
         raise InputError(
             f"transform {transform.name} grows faster than any logarithm towards an end of "
             f"(0, 1), so its policy under {divergence.name} may have no finite normaliser; bound "
             "the transform near the ends."
         )
+
+
+def _integrable(transform: Transform, divergence: Divergence) -> bool:
+    """Whether the density, far out, grows so slowly that its mass and KL are finite for sure."""
+    far = np.array([-690.0, -490.0, 490.0, 690.0])
+    with np.errstate(all="ignore"):
+        values = transform.differences(Points.from_logit(far))
+        log_f = divergence.log_inverse(values)
+    pairs = (log_f[0], log_f[1]), (log_f[3], log_f[2])
+    climbs = [(out - near) / 200.0 for out, near in pairs if out > -np.inf]
+    return bool(np.isfinite(values).all() and max(climbs, default=0.0) <= _LARGEST_POWER)
 
 
 def _too_strong(

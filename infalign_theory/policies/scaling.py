@@ -13,6 +13,7 @@ from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.elementary import Identity, Log, Logit
 from infalign_theory.transforms.exponential import Exponential
 from infalign_theory.transforms.power import Power
+from infalign_theory.transforms.quantile import Quantile
 from infalign_theory.typing import Array
 
 _SAMPLES = 4096  # evenly in u; as many again evenly in logit u
@@ -40,6 +41,8 @@ def transform_bounds(transform: Transform) -> tuple[float, float] | None:
     if isinstance(transform, Exponential):
         # -exp(t u), t < 0, climbs from -1 to -exp(t); both signs are anchored at u = 1
         return -float(np.sign(transform.t) * np.exp(transform.t) * -np.expm1(-transform.t)), 0.0
+    if isinstance(transform, Quantile) and transform.spread > 0.0:
+        return None  # rewards of one prompt may be bounded, those of all are not
     return _sampled_bounds(transform)
 
 

@@ -10,6 +10,7 @@ from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.core import Policy
 from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.policies.inference import law_win_rate
+from infalign_theory.policies.prompts import PromptPolicy
 from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.procedures.laws import LawProcedure
 from infalign_theory.procedures.names import as_procedure
@@ -67,6 +68,15 @@ def win_rate(
     >>> round(win_rate(align("log", beta=1.0), "bon:4"), 12)  # (k+1)/(k+2) for every N
     0.666666666667
     """
+    if isinstance(policy, PromptPolicy):
+        if against is not None:
+            raise InputError(
+                "against: prompts of different scales have an opponent each; compare two such "
+                "policies prompt by prompt, over their .parts."
+            )
+        return policy.win_rate(
+            lambda one: win_rate(one, procedure, against_procedure=against_procedure)
+        )
     if not isinstance(policy, (ContinuousPolicy, DiscretePolicy)):
         raise InputError(
             f"policy {policy!r:.80} is not a policy; make one with align(...) or take .policy of "

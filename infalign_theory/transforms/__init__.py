@@ -11,6 +11,7 @@ from infalign_theory.transforms.exponential import Exponential
 from infalign_theory.transforms.expression import Expression
 from infalign_theory.transforms.names import as_transform
 from infalign_theory.transforms.power import Power
+from infalign_theory.transforms.quantile import Quantile
 
 __all__ = [
     "Exponential",
@@ -19,6 +20,7 @@ __all__ = [
     "Log",
     "Logit",
     "Power",
+    "Quantile",
     "Transform",
     "as_transform",
 ]

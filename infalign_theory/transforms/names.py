@@ -21,10 +21,11 @@ from infalign_theory.transforms.elementary import Identity, Log, Logit
 from infalign_theory.transforms.exponential import Exponential
 from infalign_theory.transforms.expression import Expression
 from infalign_theory.transforms.power import Power
+from infalign_theory.transforms.quantile import read as read_quantile
 
 __all__ = ["ALLOWED", "as_transform", "several", "unknown"]
 
-ALLOWED = "identity, log, logit, power:P, exp:T, expr:FORMULA (in u) or optimal"
+ALLOWED = "identity, log, logit, power:P, exp:T, quantile:LAW, expr:FORMULA (in u) or optimal"
 
 
 def _expression(text: str) -> Transform:
@@ -90,6 +91,8 @@ def as_transform(transform: Transform | str) -> Transform:
     head, colon, tail = text.partition(":")
     if colon and squeezed(head) in ("expr", "expression", "formula"):
         return _expression(tail)
+    if colon and squeezed(head) in ("quantile", "ppf", "raw"):
+        return read_quantile(tail)
     named = _named(text, transform)
     if named is not None:
         return named
@@ -172,6 +175,7 @@ def unknown(given: str) -> InputError:
             **{name: f"{name[:5]}:{size[1] if size else 'T'}" for name in ("exp", "power")},
             "exponential": f"exp:{size[1] if size else 'T'}",
             "expression": "expr:FORMULA",
+            "quantile": "quantile:norm",
         }
         remedy = did_you_mean(word, names)
     return InputError(f"transform {given!r} is not known{remedy}; give one of {ALLOWED}.")

@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike
 
 from infalign_theory.checks import whole
 from infalign_theory.empirical.scores.groups import Groups, check_sorted, share_out
+from infalign_theory.empirical.statistics.whole_laws import law_win_rates
 from infalign_theory.errors import InputError
 from infalign_theory.kernels import ustatistics
 from infalign_theory.procedures import Procedure, power_sides
+from infalign_theory.procedures.laws import LawProcedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array
 
@@ -40,6 +42,8 @@ def win_rates(
         Sorted scores of the same prompts in the same order.
     procedure, against_procedure : Procedure or str
         ``"standard"``, ``"bon:N"`` or ``"won:N"``; the base's is the same by default.
+        ``"soft:N@K"`` and ``"rewind:N@C"`` need calibrated rewards, for which ranks among the base
+        samples stand in: a bias of the order 1/m in m base samples a prompt.
 
     Returns
     -------
@@ -56,6 +60,10 @@ def win_rates(
     [0.5]
     """
     check_sorted("scores", aligned, base)
+    ours = as_procedure(procedure)
+    theirs = ours if against_procedure is None else as_procedure(against_procedure)
+    if isinstance(ours, LawProcedure) and isinstance(theirs, LawProcedure):
+        return law_win_rates(aligned, base, ours, theirs)
     n_a, best_a = _side(procedure)
     n_b, best_b = (n_a, best_a) if against_procedure is None else _side(against_procedure)
     out = np.empty(aligned.prompts)
@@ -231,6 +239,7 @@ def _side(procedure: Procedure | str) -> tuple[int, bool]:
     sign, n = power_sides(chosen)
     if n == 0:
         raise InputError(
-            f"procedure {chosen.name} has no estimator here; give standard, bon:N or won:N."
+            f"procedure {chosen.name} has no estimator here; give standard, bon:N or won:N "
+            "(soft:N@K and rewind:N@C against their own kind)."
         )
     return n, sign >= 0
