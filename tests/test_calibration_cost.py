@@ -10,16 +10,16 @@ from scipy import stats
 import infalign_theory as it
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.procedures import BestOfN
-from infalign_theory.training.bernstein import (
-    Bernstein,
+from infalign_theory.training.cost import calibration_cost, cost_table
+from infalign_theory.training.rank_rewards import (
     best_rewards,
     exponential_rewards,
     fresh_transform,
     places,
     power_rewards,
 )
-from infalign_theory.training.cost import calibration_cost, cost_table
 from infalign_theory.training.reuse import Steps, outcome, rank_steps
+from infalign_theory.transforms.bernstein import Bernstein
 
 U = np.concatenate([[0.0, 1e-12], np.linspace(0.01, 0.99, 21), [1 - 1e-9, 1.0]])
 

@@ -15,6 +15,7 @@ from infalign_theory.empirical.prediction.discrete import (
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, tilted
 from infalign_theory.empirical.statistics.thinning import ThinnedBases
+from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts, skewed_interval
 from infalign_theory.policies.families import solve
 from infalign_theory.procedures.names import as_procedure
 
@@ -77,6 +78,28 @@ def test_the_correction_takes_most_of_the_bias_of_few_samples():
     assert plain < -0.006
     assert abs(corrected) < abs(plain) / 2
     assert hits >= 0.8
+
+
+def test_the_interval_of_a_skewed_mean_covers_where_students_does_not():
+    """Minus exponentials, skewness -2, 25 prompts: 8,000 draws, three standard errors."""
+    draws = 1.0 - np.random.default_rng(2).exponential(size=(8_000, 25))
+    found = [skewed_interval(each) for each in draws]
+    hits = np.mean([low <= 0.0 <= high for low, high in found])
+    students = [mean_over_prompts(each).ci for each in draws]
+    assert np.mean([low <= 0.0 <= high for low, high in students]) < 0.93
+    assert abs(hits - 0.95) <= 3 * np.sqrt(0.95 * 0.05 / 8_000) + 0.003  # and a term in 1/n
+
+
+def test_the_skewed_interval_inverts_halls_transformation():
+    values = np.random.default_rng(4).gamma(0.7, size=30)
+    n = values.size
+    skewness = stats.skew(values)
+    for end, sign in zip(skewed_interval(values, 0.9), (1.0, -1.0), strict=True):
+        r = (values.mean() - end) / np.std(values, ddof=1)
+        turned = r + skewness * r**2 / 3 + skewness**2 * r**3 / 27 + skewness / (6 * n)
+        assert turned * np.sqrt(n) == pytest.approx(sign * stats.t.ppf(0.95, n - 1), abs=1e-12)
+    flat = skewed_interval(np.array([-1.0, 0.0, 1.0]))
+    assert flat == pytest.approx(mean_over_prompts([-1.0, 0.0, 1.0]).ci, abs=1e-12)
 
 
 def test_the_jackknife_removes_the_bias_of_cubes_exactly():

@@ -9,8 +9,9 @@ from infalign_theory.figures.spec import Drawing, Table, canvas, shared_legend
 from infalign_theory.optima.solve import optimum
 from infalign_theory.policies.alignment import align
 from infalign_theory.policies.win_rates import win_rate
-from infalign_theory.training.bernstein import Bernstein, best_rewards, fresh_transform
 from infalign_theory.training.cost import calibration_cost
+from infalign_theory.training.rank_rewards import best_rewards, fresh_transform
+from infalign_theory.transforms.bernstein import Bernstein
 
 BUDGET, PROCEDURE, TRANSFORM = 0.5, "bon:4", "exp:10"
 SAMPLES = (4, 8, 16, 32, 64, 128)

@@ -26,7 +26,7 @@ from infalign_theory.procedures import Procedure, Standard
 from infalign_theory.procedures.rewind import Rewind
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.atoms import AtomTransform
-from infalign_theory.transforms.core import Transform
+from infalign_theory.transforms.solved import SolvedTransform
 from infalign_theory.typing import Array, BoolArray
 
 _SCAN = 2001
@@ -242,29 +242,15 @@ def _roots(
     return out
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class RewindTransform(Transform):
+@dataclass(frozen=True, eq=False)
+class RewindChange:
     """Phi* of rewind-and-repeat: q^(N-1) G below c, s(q) G above, and a step between them."""
 
     problem: RewindProblem
     factors: tuple[float, float]
     step: float
 
-    anchor = 0.0
-
-    @property
-    def name(self) -> str:
-        """As text; the command line reads it as the optimum of that procedure."""
-        return _label(self.problem)
-
-    def __repr__(self) -> str:
-        return f"<transform {self.name}>"
-
-    @property
-    def breaks(self) -> tuple[float, ...]:
-        return self.problem.ours.edges
-
-    def differences(self, points: Points) -> Array:
+    def __call__(self, points: Points) -> Array:
         """Phi(u) - Phi(1)."""
         n, c = self.problem.theirs.n, self.problem.ours.threshold
         climb = (1.0 - c**n) / (1.0 - c)
@@ -344,7 +330,8 @@ def _policy(
     problem: RewindProblem, k: float, factors: tuple[float, float], step: float
 ) -> ContinuousPolicy | DiscretePolicy:
     if isinstance(problem.base, Continuous):
-        transform = RewindTransform(problem, factors, step)
+        change = RewindChange(problem, factors, step)
+        transform = SolvedTransform(_label(problem), change, problem.ours.edges)
         return ContinuousPolicy(ContinuousTilt.resolve(transform, k))
     values, below = problem.atoms()
     phi = np.where(below, factors[0] * values + step, factors[1] * values)

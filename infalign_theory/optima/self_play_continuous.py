@@ -24,7 +24,7 @@ from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.tabulation import tabulate
 from infalign_theory.quadrature.grid import Grid, Running
 from infalign_theory.quadrature.points import Points
-from infalign_theory.transforms.core import Transform
+from infalign_theory.transforms.solved import SolvedTransform
 from infalign_theory.transforms.tabulated import TabulatedTransform
 from infalign_theory.typing import Array
 
@@ -48,24 +48,16 @@ def declining(procedure: Procedure) -> TabulatedTransform:
         grid = grid.split(marked)
 
 
-class SelfPlayTransform(Transform):
-    """Phi of the equilibrium: H(F(u)) - H(1), F the quantile function of u(p)."""
+@dataclass(frozen=True, eq=False)
+class EquilibriumChange:
+    """H(F(u)) - H(1) of the equilibrium, F the quantile function of u(p)."""
 
-    anchor = 0.0
+    quantiles: ContinuousPolicy
 
-    def __init__(self, quantiles: ContinuousPolicy, name: str) -> None:
-        self._quantiles = quantiles
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        """As text; not readable back."""
-        return self._name
-
-    def differences(self, points: Points) -> Array:
+    def __call__(self, points: Points) -> Array:
         """Phi(u) - Phi(1)."""
-        at = self._quantiles.quantiles(points.u, points.v)
-        return -self._quantiles.transform.differences(at)
+        at = self.quantiles.quantiles(points.u, points.v)
+        return -self.quantiles.transform.differences(at)
 
 
 class PolicyCdf(Procedure):
@@ -130,7 +122,8 @@ class ContinuousAtPlay:
     def policy(self, k: float) -> ContinuousPolicy:
         """The equilibrium at k = 1/beta."""
         name = f"self-play@{self.procedure.name}"
-        exact = ContinuousTilt.resolve(SelfPlayTransform(self._quantiles(k), name), k)
+        change = EquilibriumChange(self._quantiles(k))
+        exact = ContinuousTilt.resolve(SolvedTransform(name, change), k)
         if k == 0.0:
             return ContinuousPolicy(exact)
         # held as series, which are quick to evaluate

@@ -119,7 +119,7 @@ class SafeguardedNewton:
     longest: float = 20.0
     low: float = -np.inf
     high: float = np.inf
-    _widths: tuple[float, float] = (np.inf, np.inf)
+    _moves: tuple[float, float] = (np.inf, np.inf)  # the last two, the older one first
 
     def next(self, x: float, value: float, slope: float) -> float:
         """The next point, from f and f' at x; equal to x where nothing is left to gain."""
@@ -129,11 +129,10 @@ class SafeguardedNewton:
             self.high = x
         step = -value / slope if slope > 1e-300 and np.isfinite(value) else np.inf
         step = float(np.copysign(min(abs(step), self.longest), -value))
-        width, two_before = self.high - self.low, self._widths[0]
-        self._widths = self._widths[1], width
-        # Newton may creep or cycle: bisect whenever two steps did not halve the bracket
-        slow = np.isfinite(two_before) and width > two_before / 2
         new = x + step
-        if (slow or not self.low < new < self.high) and np.isfinite(width):
+        # Newton may creep or cycle: bisect whenever a step is not half of the one before the last
+        slow = abs(step) > 0.5 * self._moves[0]
+        if (slow or not self.low < new < self.high) and np.isfinite(self.high - self.low):
             new = (self.low + self.high) / 2
+        self._moves = self._moves[1], abs(new - x)
         return min(new, self.highest)

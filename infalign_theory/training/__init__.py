@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from infalign_theory.training.adapters import openrlhf_reward_func, verl_compute_score
-from infalign_theory.training.bernstein import (
-    Bernstein,
+from infalign_theory.training.calibrator import Calibrator
+from infalign_theory.training.cost import CalibrationCost, calibration_cost, cost_table
+from infalign_theory.training.monitor import Progress, callback, progress
+from infalign_theory.training.penalties import GroupScaling
+from infalign_theory.training.rank_rewards import (
     best_rewards,
     exponential_rewards,
     fresh_transform,
     power_rewards,
 )
-from infalign_theory.training.calibrator import Calibrator
-from infalign_theory.training.cost import CalibrationCost, calibration_cost, cost_table
-from infalign_theory.training.monitor import Progress, callback, progress
-from infalign_theory.training.penalties import GroupScaling
 from infalign_theory.training.reward_functions import RewardFunction
 from infalign_theory.training.trainers import Settings, settings
+from infalign_theory.transforms.bernstein import Bernstein
 
 __all__ = [
     "Bernstein",

@@ -15,7 +15,8 @@ from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.training import reuse as simulations
-from infalign_theory.training.bernstein import MOST_SAMPLES, fresh_policy, places
+from infalign_theory.training.rank_rewards import fresh_policy, places
+from infalign_theory.transforms.bernstein import MOST_SAMPLES
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
 

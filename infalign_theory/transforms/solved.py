@@ -55,3 +55,31 @@ class ProcedureCdf(Transform):
     def differences(self, points: Points) -> Array:
         """g(u) - 1."""
         return -self.cdf(points.u, points.v)[1]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SolvedTransform(Transform):
+    """Phi given by its change from u = 1 (``change``, of points of the base) and its jumps."""
+
+    label: str
+    change: Callable[[Points], Array]
+    jumps: tuple[float, ...] = ()
+
+    anchor = 0.0
+
+    @property
+    def name(self) -> str:
+        """As text; the command line reads it as the optimum of that procedure."""
+        return self.label
+
+    def __repr__(self) -> str:
+        return f"<transform {self.name}>"
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """Where Phi jumps."""
+        return self.jumps
+
+    def differences(self, points: Points) -> Array:
+        """Phi(u) - Phi(1)."""
+        return self.change(points)

@@ -27,7 +27,7 @@ from infalign_theory.empirical.statistics.prompt_bases import (
 )
 from infalign_theory.empirical.statistics.thinning import ThinnedBases
 from infalign_theory.empirical.statistics.ties import BaseLaw
-from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
+from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts, skewed_interval
 from infalign_theory.errors import InfalignError
 from infalign_theory.policies.families import solve
 from infalign_theory.policies.scaling import scaled_beta
@@ -155,8 +155,9 @@ def corrected_win_rate(
         found = _influences(own, contest.bases, lambda values: values, contest, tilt.k, None)
     if found is None:
         found = contest.bases.win_rates(tilt.log_ratio, contest.procedure, contest.against)
-    estimate = mean_over_prompts(found, bounds=_UNIT)
-    return min(max(estimate.value, 0.0), 1.0), estimate.ci
+    value = min(max(float(np.mean(found)), 0.0), 1.0)
+    # a prompt that cannot spend its share of the budget stands far below the others
+    return value, skewed_interval(found, bounds=_UNIT) if found.size > 1 else None
 
 
 def _influences(

@@ -61,6 +61,33 @@ def student_interval(
     return max(value - reach, bounds[0]), min(value + reach, bounds[1])
 
 
+def skewed_interval(values: Array, level: float = 0.95, bounds: Bounds = ANYWHERE) -> Bounds:
+    r"""Interval of a mean that makes up for skewness: Hall's monotone cubic transformation.
+
+    With skewness :math:`\gamma`, :math:`T = \sqrt n (\bar x - \mu)/s` and :math:`r = T/\sqrt n`,
+    :math:`r + \gamma r^2/3 + \gamma^2 r^3/27 + \gamma/(6n)` has no skewness to order 1/n (Hall
+    1992, "On the removal of skewness by transformation"); Student's quantiles of it are mapped
+    back. Without skewness it is Student's interval.
+
+    Examples
+    --------
+    >>> low, high = skewed_interval(np.array([0.0, 0.1, 0.1, 0.2, 0.9]))
+    >>> 0.26 - low < high - 0.26  # the long side is where the mean may have been missed
+    True
+    """
+    n = values.size
+    mean, centred = float(np.mean(values)), values - np.mean(values)
+    spread = float(np.sqrt(np.mean(centred**2)))
+    error = spread / np.sqrt(n - 1.0)
+    skewness = float(np.mean((centred / spread) ** 3)) if spread > 0.0 else 0.0
+    if abs(skewness) < 1e-6:
+        return student_interval(mean, error, n, level, bounds)
+    reach = float(special.stdtrit(n - 1, 0.5 + level / 2)) / np.sqrt(n)
+    shifted = np.array([reach, -reach]) - skewness / (6.0 * n)
+    ends = mean - error * np.sqrt(n) * 3.0 / skewness * (np.cbrt(1.0 + skewness * shifted) - 1.0)
+    return max(float(ends[0]), bounds[0]), min(float(ends[1]), bounds[1])
+
+
 def mean_over_prompts(
     values: ArrayLike, *, level: float = 0.95, bounds: Bounds = ANYWHERE
 ) -> Estimate:

@@ -10,75 +10,20 @@ and the solution of KL-regularised RL depends on that mean only.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import gammaln
 
-from infalign_theory.checks import plain_number, real, vector, whole
+from infalign_theory.checks import plain_number, real, whole
 from infalign_theory.errors import InputError
 from infalign_theory.optima.solve import optimum
 from infalign_theory.policies.alignment import align
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.procedures import Procedure
 from infalign_theory.quadrature.grid import Grid
-from infalign_theory.quadrature.points import Points
+from infalign_theory.transforms.bernstein import MOST_SAMPLES, Bernstein
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
-from infalign_theory.typing import Array, IntArray
+from infalign_theory.typing import Array
 
-MOST_SAMPLES = 10_000
-_CHUNK = 2_000_000  # entries of the table of weights at a time
 _COUNT = f"a whole number of base samples a prompt from 1 to {MOST_SAMPLES}"
-
-
-class Bernstein(Transform):
-    """The transform that rank rewards amount to.
-
-    Parameters
-    ----------
-    rewards : array_like, shape (K + 1,)
-        Finite; entry j is the reward for ranking above j of K fresh base samples.
-
-    Examples
-    --------
-    >>> round(float(Bernstein([0.0, 0.5, 1.0])(0.3)), 12)  # linear rewards give the identity
-    0.3
-    """
-
-    def __init__(self, rewards: ArrayLike) -> None:
-        self.rewards: Array = vector(rewards, "rewards")
-        self.samples = self.rewards.size - 1
-        if not 1 <= self.samples <= MOST_SAMPLES:
-            raise InputError(f"rewards has {self.rewards.size} entries; give K + 1 with {_COUNT}.")
-        self._end = self.samples if self.rewards[-1] >= self.rewards[0] else 0
-        j = np.arange(self.samples + 1)
-        self._choices = gammaln(self.samples + 1) - gammaln(j + 1) - gammaln(self.samples - j + 1)
-
-    @property
-    def name(self) -> str:
-        """As text; not readable back."""
-        return f"rank rewards of {self.samples} samples"
-
-    @property
-    def anchor(self) -> float:
-        return float(self.rewards[self._end])
-
-    def differences(self, points: Points) -> Array:
-        rises = self.rewards - self.anchor
-        kept = np.flatnonzero(rises)  # the anchor's own term is zero, which keeps small ones exact
-        log_u, log_v = points.log_u.ravel(), points.log_v.ravel()
-        out = np.empty(log_u.size)
-        step = max(1, _CHUNK // max(kept.size, 1))
-        for first in range(0, log_u.size, step):
-            part = slice(first, first + step)
-            below = _times(kept, log_u[part]) + _times(self.samples - kept, log_v[part])
-            out[part] = np.exp(self._choices[kept] + below) @ rises[kept]
-        return out.reshape(points.s.shape)
-
-
-def _times(count: IntArray, log: Array) -> Array:
-    """count log, with 0 times minus infinity zero."""
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, count * log[:, None], 0.0)
 
 
 def places(samples: int) -> Array:
@@ -181,7 +126,7 @@ def best_rewards(procedure: Procedure | str, *, kl: float, samples: int) -> Arra
     if not isinstance(target, ContinuousPolicy):
         raise InputError("rank rewards are for a continuous base.")
     grid = target.grid
-    basis = _basis(grid, k)
+    basis = Bernstein(np.arange(k + 1.0)).basis(grid.points)
     mass = (grid.half[:, None] * _weights(grid) * grid.jacobian).ravel()
     wanted = mass * np.exp(target.tilt.log_density(grid.points)).ravel()
     wanted /= wanted.sum()
@@ -194,14 +139,6 @@ def _weights(grid: Grid) -> Array:
     from infalign_theory.kernels.panels import WEIGHTS
 
     return np.broadcast_to(WEIGHTS, grid.points.s.shape)
-
-
-def _basis(grid: Grid, k: int) -> Array:
-    """The K + 1 Bernstein polynomials on the nodes of a grid."""
-    unit = Bernstein(np.arange(k + 1.0))
-    j = np.arange(k + 1)
-    log_u, log_v = grid.points.log_u.ravel(), grid.points.log_v.ravel()
-    return np.asarray(np.exp(unit._choices + _times(j, log_u) + _times(k - j, log_v)))
 
 
 def _nearest(basis: Array, mass: Array, wanted: Array) -> Array:
