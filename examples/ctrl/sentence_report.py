@@ -48,8 +48,8 @@ def judge(folder: Path, out: Path) -> None:
     """Everything from the scores in a folder."""
     runs = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
     base = runs.pop("base-64")
-    main = {name: scores for name, scores in runs.items() if name.rpartition("-")[0] in
-            {*LAWS, "raw"}}  # fmt: skip
+    known = {*LAWS, "raw"}
+    main = {name: each for name, each in runs.items() if name.rpartition("-")[0] in known}
     expected = predictions(base, np.array([KL]))
     found = it.validate(
         {"base": base, **main},
@@ -59,25 +59,31 @@ def judge(folder: Path, out: Path) -> None:
         log_ratio="log_ratio",
     )
     rows = [row for name in main for row in observed(found, name, main[name], expected)]
+    others = [name for name in runs if name not in main and not name.startswith("base-")]
     results = {
         "runs": rows,
         "distance": distances(rows),
-        "differences": [row for each in COMPARED if (row := difference(main, base, each))],
-        "laws": [law(base, main[name], name) for name in main],
-        "study": [
-            row
-            for name in (*runs,)
-            if name not in main and not name.startswith("base-")
-            for row in studied(runs, base, name, expected)
+        "differences": [
+            row for each in COMPARED if (row := difference(found, each, expected)) is not None
         ],
+        "laws": laws(base, main, found),
+        "study": [studied(runs, base, name) for name in others],
     }
     write_atomically(out / "results.json", (json.dumps(rounded(results), indent=1) + "\n").encode())
     found.report(out / "report.html", "python examples/ctrl/sentence_run.py")
     draw(rows, base, out / "win-rates.png")
+    tell(results)
+
+
+def tell(results: dict[str, Any]) -> None:
+    """The summary on standard output."""
     for row in results["differences"]:
-        sys.stdout.write(f"{row['first']} - {row['second']} under {row['procedure']}: "
-                         f"{100 * row['difference']:+.2f} points, {100 * row['low']:+.2f} to "
-                         f"{100 * row['high']:+.2f} (predicted {100 * row['predicted']:+.2f})\n")  # fmt: skip
+        points = {name: 100 * row[name] for name in ("difference", "low", "high", "predicted")}
+        sys.stdout.write(
+            f"{row['first']} - {row['second']} under {row['procedure']}: "
+            f"{points['difference']:+.2f} points, {points['low']:+.2f} to {points['high']:+.2f} "
+            f"(predicted {points['predicted']:+.2f})\n"
+        )
     for name, value in results["distance"].items():
         sys.stdout.write(f"mean |observed - predicted|, {name}: {100 * value:.2f} points\n")
 
@@ -92,31 +98,35 @@ def predictions(base: pd.DataFrame, nats: np.ndarray) -> dict[tuple[str, str], n
         ]
         for i, procedure in enumerate(PROCEDURES):
             out[name, procedure] = np.array([rows[i].win_rate for rows in at])
-    laws = [np.sort(each.to_numpy()) for _, each in base.groupby("prompt")["reward"]]
+    rewards = [np.sort(each.to_numpy()) for _, each in base.groupby("prompt")["reward"]]
+    raw = [tilted_by_reward(rewards, float(kl)) for kl in nats]
     for procedure in PROCEDURES:
-        out["raw", procedure] = np.array([raw_win_rate(laws, procedure, kl) for kl in nats])
+        rates = [np.mean([won(f, procedure) for f in tilts]) for tilts in raw]
+        out["raw", procedure] = np.array(rates)
     return out
 
 
-def raw_win_rate(laws: Sequence[np.ndarray], procedure: str, nats: float) -> float:
-    """Win rate of a tilt by the reward itself, one beta for all prompts, KL their mean."""
+def tilted_by_reward(rewards: Sequence[np.ndarray], nats: float) -> list[np.ndarray]:
+    """Tilts of each prompt's samples by the reward itself, one beta for all, KL their mean."""
 
     def tilted(log_k: float) -> list[np.ndarray]:
-        weights = [np.exp(np.exp(log_k) * (each - each[-1])) for each in laws]
+        weights = [np.exp(np.exp(log_k) * (each - each[-1])) for each in rewards]
         return [weight / weight.sum() for weight in weights]
 
-    def spent(log_k: float) -> float:
+    def excess(log_k: float) -> float:
         kls = [np.sum(f * np.log(np.maximum(f * f.size, 1e-300))) for f in tilted(log_k)]
         return float(np.mean(kls)) - nats
 
-    def won(f: np.ndarray) -> float:
-        kind, _, number = procedure.partition(":")
-        n = int(number or 1)
-        edges = np.concatenate([[0.0], np.cumsum(f)]), np.arange(f.size + 1) / f.size
-        ours, theirs = ((e**n if kind != "won" else 1 - (1 - e) ** n) for e in edges)
-        return float(np.sum(np.diff(theirs) * (1 - (ours[1:] + ours[:-1]) / 2)))
+    return tilted(brentq(excess, -8.0, 5.0))
 
-    return float(np.mean([won(f) for f in tilted(brentq(spent, -8.0, 5.0))]))
+
+def won(law: np.ndarray, procedure: str) -> float:
+    """Win rate of a law of sorted samples against their even one."""
+    kind, _, number = procedure.partition(":")
+    n = int(number or 1)
+    edges = np.concatenate([[0.0], np.cumsum(law)]), np.arange(law.size + 1) / law.size
+    ours, theirs = ((e**n if kind != "won" else 1 - (1 - e) ** n) for e in edges)
+    return float(np.sum(np.diff(theirs) * (1 - (ours[1:] + ours[:-1]) / 2)))
 
 
 def observed(
@@ -153,82 +163,81 @@ def distances(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def difference(
-    runs: dict[str, pd.DataFrame], base: pd.DataFrame, which: tuple[str, str, str]
+    found: Any, which: tuple[str, str, str], expected: dict[tuple[str, str], np.ndarray]
 ) -> dict[str, Any] | None:
-    """One arm minus another, paired by prompt, over all seeds.
+    """One arm minus another, paired by prompt, over all seeds that both have.
 
     Its error joins that over prompts (as large as if seeds shared all of it) and that over seeds.
     """
     first, second, procedure = which
-    found = []
-    for seed in range(100):
-        ours, theirs = (runs.get(f"{name}-{seed}") for name in (first, second))
-        if ours is None or theirs is None:
-            break
-        judged = it.validate(
-            {"base": base, "ours": ours, "theirs": theirs},
-            procedure=procedure,
-            base="base",
-            log_ratio="log_ratio",
-        )
-        pair = next(row for row in judged.differences if row.procedure == procedure)
-        kls = judged.policies["ours"].kl, judged.policies["theirs"].kl
-        found.append((pair.difference.value, pair.difference.stderr, *(kl.value for kl in kls)))
-    if not found:
+    pairs = {}
+    for row in found.differences:
+        names = [name.rpartition("-") for name in (row.first, row.second)]
+        if row.procedure == procedure and names[0][2] == names[1][2]:
+            seed = names[0][2]
+            arms = names[0][0], names[1][0]
+            if arms in ((first, second), (second, first)):
+                sign = 1.0 if arms[0] == first else -1.0
+                pairs[seed] = (sign * row.difference.value, row.difference.stderr)
+    if not pairs:
         return None
-    values, errors, ours_kl, theirs_kl = np.array(found).T
+    values, errors = np.array([pairs[seed] for seed in sorted(pairs)]).T
     between = values.var(ddof=1) / values.size if values.size > 1 else 0.0
     error = float(np.hypot(errors.mean(), np.sqrt(between)))
-    reach = error * float(student.ppf((1 + LEVEL) / 2, base["prompt"].nunique() - 1))
+    prompts = found.policies[f"{first}-{min(pairs)}"].prompts
+    reach = error * float(student.ppf((1 + LEVEL) / 2, prompts - 1))
     mean = float(values.mean())
-    at = predictions_pair(base, first, second, procedure)
+    spent = {
+        name: float(np.mean([found.policies[f"{name}-{seed}"].kl.value for seed in pairs]))
+        for name in (first, second)
+    }
     return {
-        "first": first, "second": second, "procedure": procedure, "seeds": values.size,
-        "difference": mean, "low": mean - reach, "high": mean + reach, "predicted": at,
-        "kl_first": float(ours_kl.mean()), "kl_second": float(theirs_kl.mean()),
-    }  # fmt: skip
-
-
-def predictions_pair(base: pd.DataFrame, first: str, second: str, procedure: str) -> float:
-    """The difference predicted at the KL of all arms."""
-    made = predictions(base, np.array([KL]))
-    return float(made[first, procedure][0] - made[second, procedure][0])
-
-
-def law(base: pd.DataFrame, scores: pd.DataFrame, name: str) -> dict[str, Any]:
-    """Where KL went: the tilt a run behaves like, what calibrated rewards show, what prompts."""
-    arm = name.rpartition("-")[0]
-    free = it.validate(
-        {"base": base, name: scores}, base="base", procedure=PROCEDURES, log_ratio="log_ratio"
-    ).policies[name]
-    named = None
-    if arm in LAWS and not LAWS[arm].startswith("optimal"):
-        named = it.validate(
-            {"base": base, name: scores},
-            base="base",
-            procedure=PROCEDURES,
-            log_ratio="log_ratio",
-            transform=LAWS[arm],
-        ).policies[name]
-    return {
-        "run": name,
-        "behaves_like": None if free.theory is None else free.theory.transform,
-        "kl": free.kl.value,
-        "calibrated_kl": free.calibrated_kl.value,
-        "spread": None if named is None or named.spread is None else named.spread.to_dict(),
-        "verdict": list((named or free).verdict),
+        "first": first,
+        "second": second,
+        "procedure": procedure,
+        "seeds": len(pairs),
+        "difference": mean,
+        "low": mean - reach,
+        "high": mean + reach,
+        "predicted": float(expected[first, procedure][0] - expected[second, procedure][0]),
+        "kl_first": spent[first],
+        "kl_second": spent[second],
     }
 
 
-def studied(
-    runs: dict[str, pd.DataFrame],
-    base: pd.DataFrame,
-    name: str,
-    expected: dict[tuple[str, str], np.ndarray],
-) -> list[dict[str, Any]]:
+def laws(base: pd.DataFrame, main: dict[str, pd.DataFrame], found: Any) -> list[dict[str, Any]]:
+    """Where KL went: the tilt a run behaves like, what calibrated rewards show, what prompts."""
+    out = []
+    for arm in dict.fromkeys(name.rpartition("-")[0] for name in main):
+        mine = {name: each for name, each in main.items() if name.rpartition("-")[0] == arm}
+        named: Any = {}
+        if arm in LAWS and not LAWS[arm].startswith("optimal"):
+            named = it.validate(
+                {"base": base, **mine},
+                base="base",
+                procedure=PROCEDURES,
+                log_ratio="log_ratio",
+                transform=LAWS[arm],
+            ).policies
+        for name in mine:
+            free = found.policies[name]
+            judged = named.get(name, free)
+            out.append(
+                {
+                    "run": name,
+                    "behaves_like": None if free.theory is None else free.theory.transform,
+                    "kl": free.kl.value,
+                    "calibrated_kl": free.calibrated_kl.value,
+                    "spread": None if judged.spread is None else judged.spread.to_dict(),
+                    "verdict": list(judged.verdict),
+                }
+            )
+    return out
+
+
+def studied(runs: dict[str, pd.DataFrame], base: pd.DataFrame, name: str) -> dict[str, Any]:
     """One run of the study of steps, batch and width, and its distance from the prediction."""
-    arm = name.rpartition("-")[0]
-    kind, _, number = arm.partition("-")
+    kind, _, number = name.rpartition("-")[0].partition("-")
     against = runs.get(f"base-{number}", base) if kind == "width" else base
     found = it.validate(
         {"base": against, name: runs[name]},
@@ -239,17 +248,15 @@ def studied(
     ).policies[name]
     at = it.predict(base, procedure=PROCEDURES, transform="identity", kl=found.kl.value).rows
     gaps = [row.estimate - law.win_rate for row, law in zip(found.win_rates, at, strict=True)]
-    return [
-        {
-            "what": kind,
-            "value": int(number),
-            "kl": found.kl.value,
-            "calibrated_kl": found.calibrated_kl.value,
-            "gaps": dict(zip(PROCEDURES, gaps, strict=True)),
-            "distance": float(np.mean(np.abs(gaps))),
-            "spread": None if found.spread is None else found.spread.to_dict(),
-        }
-    ]
+    return {
+        "what": kind,
+        "value": int(number),
+        "kl": found.kl.value,
+        "calibrated_kl": found.calibrated_kl.value,
+        "gaps": dict(zip(PROCEDURES, gaps, strict=True)),
+        "distance": float(np.mean(np.abs(gaps))),
+        "spread": None if found.spread is None else found.spread.to_dict(),
+    }
 
 
 def draw(rows: list[dict[str, Any]], base: pd.DataFrame, path: Path) -> None:
@@ -258,7 +265,7 @@ def draw(rows: list[dict[str, Any]], base: pd.DataFrame, path: Path) -> None:
 
     from infalign_theory.plotting.rendering import drawing_style, image
 
-    nats = np.linspace(0.2, 0.8, 13)
+    nats = np.linspace(0.25, 0.75, 6)
     lines = predictions(base, nats)
     with drawing_style():
         figure = Figure(figsize=(10.5, 7.2), layout="constrained")

@@ -1,6 +1,6 @@
 """From base scores to trained models of sentences and back: predicted before, validated after.
 
-    python examples/ctrl/sentence_run.py [--out examples/ctrl/sentences] [--steps 240] [--seeds 3]
+    python examples/ctrl/sentence_run.py [--out examples/ctrl/sentences] [--steps 120] [--seeds 3]
     python examples/ctrl/sentence_run.py --report     # judge the scores that stand there again
 
 Needs the extra ``train``. Every arm starts at the beta that ``infalign_theory.training.settings``
@@ -56,9 +56,9 @@ ARMS = (
 )
 # how far from the prediction the identity ends, and why: one thing at a time is changed
 STUDY = (
-    Arm("steps-75", "identity", steps=75, seeds=1),
-    Arm("steps-150", "identity", steps=150, seeds=1),
-    Arm("steps-600", "identity", steps=600, seeds=1),
+    Arm("steps-30", "identity", steps=30, seeds=1),
+    Arm("steps-60", "identity", steps=60, seeds=1),
+    Arm("steps-360", "identity", steps=360, seeds=1),
     Arm("batch-64", "identity", batch=64, seeds=1),
     Arm("batch-1024", "identity", batch=1024, seeds=1),
     Arm("width-16", "identity", width=16, seeds=1),
@@ -185,9 +185,9 @@ def steered(beta: float, steps: int) -> tuple[Any, Callable[[Any], None]]:
                 return
             done = state.global_step / steps
             nats = float(logs["kl"]) * float(logs["completions/mean_length"])
-            if done > 0.25:
+            if done > 0.3:
                 gap = float(np.clip(np.log(max(nats, 1e-3) / KL), -0.5, 0.5))
-                held["log"] += gap * 0.25 * (1.0 - done) / 0.75 + 0.02 * gap
+                held["log"] += gap * (0.25 * (1.0 - done) + 0.08)
             held["trainer"].beta = float(np.exp(held["log"]))
 
     return Steering(), lambda trainer: held.__setitem__("trainer", trainer)
@@ -258,7 +258,7 @@ def main() -> None:
     """Train what is missing, then judge all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=KEPT)
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[arm.name for arm in (*ARMS, *STUDY)])
     parser.add_argument("--report", action="store_true", help="train nothing")

@@ -131,7 +131,7 @@ class _Curves:
         return np.asarray(_WEIGHTS @ self.spline(at))
 
     def slopes(self, centre: float, log_sd: float) -> Array:
-        """Derivatives of all of it in the two numbers; those in the second 0 where there is none."""
+        """Derivatives in the two numbers; 0 in the second where there is no spread."""
         step = 1e-4
         first = (self.mixed(centre + step, log_sd) - self.mixed(centre - step, log_sd)) / (2 * step)
         if log_sd < 2 * step:

@@ -63,8 +63,8 @@ class PolicyNumbers:
     """One aligned policy against the base, one entry a prompt, a row a procedure.
 
     ``below`` and ``equal`` rank each sample, prompt after prompt, among the base's; ``k1``, the
-    variance of that mean and ``k3`` are NaN without log-ratios. ``perfect_win_rates`` are the true win rates that a perfect
-    proxy of the same truth would have.
+    variance of that mean and ``k3`` are NaN without log-ratios. ``perfect_win_rates`` are the true
+    win rates that a perfect proxy of the same truth would have.
     """
 
     samples: IntArray

@@ -35,8 +35,9 @@ def spread_over_prompts(
 ) -> Spread | None:
     """How prompts differ; None on a discrete base, and where there are too few to tell.
 
-    ``procedures`` are those of the theory, in its order; ``log_ratios`` each prompt's mean log-ratio and the variance of that mean; ``predicted``
-    compares the win rates observed under a procedure with those of another theory.
+    ``procedures`` are those of the theory, in its order; ``log_ratios`` each prompt's mean
+    log-ratio and the variance of that mean; ``predicted`` compares the win rates observed under a
+    procedure with those of another theory.
     """
     moments = PairMoments.of(ranks)
     if theory.law == Law.DISCRETE or moments.prompts < FEWEST_PROMPTS:
