@@ -32,7 +32,11 @@ KEPT = Path(__file__).parent / "sentences"
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train; ``transform`` is None for the raw reward."""
+    """One way to train; ``transform`` is None for the raw reward.
+
+    ``tuned`` times theory's beta is where a run starts, from one pilot run an arm on a seed of its
+    own, which is not reported.
+    """
 
     name: str
     transform: str | None
@@ -42,12 +46,13 @@ class Arm:
     batch: int = 256
     width: int = 64
     seeds: int | None = None
+    tuned: float = 0.75
 
 
 ARMS = (
-    Arm("identity", "identity"),
-    Arm("exp10", "exp:10"),
-    Arm("exp-10", "exp:-10"),
+    Arm("identity", "identity", tuned=0.7),
+    Arm("exp10", "exp:10", tuned=0.72),
+    Arm("exp-10", "exp:-10", tuned=8.0),
     Arm("raw", None),
     Arm("optimal", "optimal@bon:4"),
     Arm("log", "log"),
@@ -129,7 +134,9 @@ class Workshop:
                 "prompt": np.array(PROMPT_TEXTS)[prompts],
                 "reward": self.judge.score(prompts, tokens).round(4),
                 "gold": self.world.gold(prompts, tokens).round(2),
-                "log_ratio": log_ratios(model, self.base(width), prompts, tokens).round(3),
+                "log_ratio": log_ratios(model, self.base(width), prompts, tokens).round(3)
+                if model is not self.base(width)
+                else 0.0,
             }
         )
 
@@ -141,7 +148,10 @@ class Workshop:
     def calibration(self, width: int = 64) -> pd.DataFrame:
         """Base samples that rewards are calibrated by, never those that policies are judged by."""
         if width not in self.calibrations:
-            self.calibrations[width] = self.scores(self.base(width), CALIBRATION, 11, width)
+            self.calibrations[width] = self.kept(
+                f"calibration-{width}",
+                lambda: self.scores(self.base(width), CALIBRATION, 11, width),
+            )
         return self.calibrations[width]
 
 
@@ -185,9 +195,9 @@ def steered(beta: float, steps: int) -> tuple[Any, Callable[[Any], None]]:
                 return
             done = state.global_step / steps
             nats = float(logs["kl"]) * float(logs["completions/mean_length"])
-            if done > 0.3:
+            if done > 0.25:
                 gap = float(np.clip(np.log(max(nats, 1e-3) / KL), -0.5, 0.5))
-                held["log"] += gap * (0.25 * (1.0 - done) + 0.08)
+                held["log"] += gap * (0.3 * (1.0 - done) + 0.08)
             held["trainer"].beta = float(np.exp(held["log"]))
 
     return Steering(), lambda trainer: held.__setitem__("trainer", trainer)
@@ -212,12 +222,13 @@ def trained(shop: Workshop, arm: Arm, seed: int, steps: int) -> tuple[Any, float
         callbacks = [callback(reward, "bon:4")]
     found = settings(chosen, kl=KL, trainer=arm.trainer, **arm.choices)
     theirs = arm.steps or steps
-    steering, bind = steered(found.arguments["beta"], theirs)
+    start = arm.tuned * found.arguments["beta"]
+    steering, bind = steered(start, theirs)
     model, trainer = train(
         base,
         reward,
         arm.trainer,
-        dict(found.arguments),
+        dict(found.arguments) | {"beta": start},
         steps=theirs,
         batch=arm.batch,
         seed=seed,
@@ -270,13 +281,13 @@ def main() -> None:
 
         torch.set_num_threads(1)
         shop = Workshop(given.out / "models")
-        for seed in range(given.seeds):
+        for seed in range(1, given.seeds + 1):
             for arm in ARMS:
-                if arm.name in given.only and seed < (arm.seeds or given.seeds):
+                if arm.name in given.only and seed <= (arm.seeds or given.seeds):
                     run(shop, arm, seed, given.steps, folder)
         for arm in STUDY:
             if arm.name in given.only:
-                run(shop, arm, 0, given.steps, folder)
+                run(shop, arm, 1, given.steps, folder)
     from sentence_report import judge
 
     judge(folder, given.out)
