@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 from scipy.stats import t as student
 
@@ -40,7 +41,8 @@ COMPARED = (
     ("identity", "raw", "standard"),
     ("grpo-exp10", "grpo-identity", "bon:8"),
 )
-KL = 0.5
+KL = 0.5  # what arms were steered to
+NATS = np.linspace(0.2, 0.8, 7)  # prediction lines; between them by cubics
 LEVEL = 0.95
 
 
@@ -50,7 +52,8 @@ def judge(folder: Path, out: Path) -> None:
     base = runs.pop("base-64")
     known = {*LAWS, "raw"}
     main = {name: each for name, each in runs.items() if name.rpartition("-")[0] in known}
-    expected = predictions(base, np.array([KL]))
+    lines = predictions(base, NATS)
+    expected = {where: CubicSpline(NATS, rates) for where, rates in lines.items()}
     found = it.validate(
         {"base": base, **main},
         procedure=PROCEDURES,
@@ -71,7 +74,7 @@ def judge(folder: Path, out: Path) -> None:
     }
     write_atomically(out / "results.json", (json.dumps(rounded(results), indent=1) + "\n").encode())
     found.report(out / "report.html", "python examples/ctrl/sentence_run.py")
-    draw(rows, base, out / "win-rates.png")
+    draw(rows, lines, out / "win-rates.png")
     tell(results)
 
 
@@ -130,7 +133,7 @@ def won(law: np.ndarray, procedure: str) -> float:
 
 
 def observed(
-    found: Any, name: str, scores: pd.DataFrame, expected: dict[tuple[str, str], np.ndarray]
+    found: Any, name: str, scores: pd.DataFrame, expected: dict[tuple[str, str], CubicSpline]
 ) -> list[dict[str, Any]]:
     """A row a procedure of one run."""
     policy = found.policies[name]
@@ -147,7 +150,8 @@ def observed(
             "beta_ended": float(scores["beta_ended"].iloc[0]),
             "observed": row.estimate,
             "ci": list(row.ci),
-            "predicted": float(expected[arm, row.procedure][0]),
+            "planned": float(expected[arm, row.procedure](KL)),
+            "predicted": float(expected[arm, row.procedure](policy.kl.value)),
             "true_win_rate": row.truth.win_rate.value,
         }
         for row in policy.win_rates
@@ -155,7 +159,7 @@ def observed(
 
 
 def distances(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean |observed - predicted| by arm, over procedures and seeds."""
+    """Mean |observed - predicted at the KL spent| by arm, over procedures and seeds."""
     frame = pd.DataFrame(rows)
     frame["distance"] = (frame["observed"] - frame["predicted"]).abs()
     out = {str(arm): float(each.mean()) for arm, each in frame.groupby("arm")["distance"]}
@@ -163,7 +167,7 @@ def distances(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def difference(
-    found: Any, which: tuple[str, str, str], expected: dict[tuple[str, str], np.ndarray]
+    found: Any, which: tuple[str, str, str], expected: dict[tuple[str, str], CubicSpline]
 ) -> dict[str, Any] | None:
     """One arm minus another, paired by prompt, over all seeds that both have.
 
@@ -199,7 +203,10 @@ def difference(
         "difference": mean,
         "low": mean - reach,
         "high": mean + reach,
-        "predicted": float(expected[first, procedure][0] - expected[second, procedure][0]),
+        "planned": float(expected[first, procedure](KL) - expected[second, procedure](KL)),
+        "predicted": float(
+            expected[first, procedure](spent[first]) - expected[second, procedure](spent[second])
+        ),
         "kl_first": spent[first],
         "kl_second": spent[second],
     }
@@ -259,20 +266,18 @@ def studied(runs: dict[str, pd.DataFrame], base: pd.DataFrame, name: str) -> dic
     }
 
 
-def draw(rows: list[dict[str, Any]], base: pd.DataFrame, path: Path) -> None:
+def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], path: Path) -> None:
     """Win rate against KL, a panel a procedure: runs with intervals, prediction lines."""
     from matplotlib.figure import Figure
 
     from infalign_theory.plotting.rendering import drawing_style, image
 
-    nats = np.linspace(0.25, 0.75, 6)
-    lines = predictions(base, nats)
     with drawing_style():
         figure = Figure(figsize=(10.5, 7.2), layout="constrained")
         panels = figure.subplots(2, 3)
         for ax, procedure, title in zip(panels.flat, PROCEDURES, TITLES, strict=True):
             for arm, (label, colour, marker, line) in LOOK.items():
-                ax.plot(nats, lines[arm, procedure], color=colour, linestyle=line, linewidth=1.2)
+                ax.plot(NATS, lines[arm, procedure], color=colour, linestyle=line, linewidth=1.2)
                 mine = [r for r in rows if r["arm"] == arm and r["procedure"] == procedure]
                 if mine:
                     ys = np.array([r["observed"] for r in mine])
