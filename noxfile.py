@@ -58,10 +58,18 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session
 def attack(session: nox.Session) -> None:
-    """Random attacks: formulas with kinks and spikes, pairs of procedures to N = 10^6."""
+    """Random attacks: formulas with kinks and spikes, pairs to N = 10^6, calls and tables."""
     install(session, "-e", ".[test]")
     session.run("python", "-m", "tests.attack.formulas", "--count", "2000")
     session.run("python", "-m", "tests.attack.pairs", "--count", "500")
+    session.run("python", "-m", "tests.attack.calls")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Our times and those of others for the same work; writes the manual's page."""
+    install(session, "-e", ".[test]")
+    session.run("python", "-m", "benchmarks", "--output", "docs/benchmarks.md")
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -31,6 +32,11 @@ from infalign_theory.transforms.expression import Expression
 CHEAP = "optimal-transforms"
 
 
+def drawn(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test of all figures: drawn once, by one worker, outside the default run."""
+    return pytest.mark.slow(pytest.mark.xdist_group("drawings")(test))
+
+
 @pytest.fixture(scope="module")
 def drawings() -> dict[str, Drawing]:
     """All figures, with two sizes instead of nine where the search for an exponent is slow."""
@@ -57,6 +63,7 @@ def columns(table: Table, *names: str, **where: str) -> np.ndarray:
 # --- the numbers plotted
 
 
+@drawn
 def test_frontiers_cover_every_panel_and_transform(drawings: dict[str, Drawing]) -> None:
     rows = records(drawings["frontiers"].tables[""])
     found = {(row["procedure"], row["transform"]) for row in rows}
@@ -74,6 +81,7 @@ def test_frontiers_cover_every_panel_and_transform(drawings: dict[str, Drawing])
         assert won[0] == pytest.approx(0.5, abs=1e-15)
 
 
+@drawn
 def test_identity_frontier_is_its_closed_form(drawings: dict[str, Drawing]) -> None:
     beta, kl, won = columns(
         drawings["frontiers"].tables[""],
@@ -89,6 +97,7 @@ def test_identity_frontier_is_its_closed_form(drawings: dict[str, Drawing]) -> N
     np.testing.assert_allclose(kl, k * expected - np.log(np.expm1(k) / k), rtol=0, atol=3e-9)
 
 
+@drawn
 @pytest.mark.parametrize("procedure", ["standard", "bon:2", "bon:4", "bon:10"])
 def test_log_frontier_is_best_of_n_distillation(
     drawings: dict[str, Drawing], procedure: str
@@ -106,6 +115,7 @@ def test_log_frontier_is_best_of_n_distillation(
     np.testing.assert_allclose(kl, np.log1p(k) - k / (k + 1), rtol=0, atol=1e-10)
 
 
+@drawn
 def test_nothing_beats_the_optimum(drawings: dict[str, Drawing]) -> None:
     kl, regret, optimal, won = columns(
         drawings["regret"].tables[""], "kl", "regret", "optimal", "win_rate"
@@ -115,6 +125,7 @@ def test_nothing_beats_the_optimum(drawings: dict[str, Drawing]) -> None:
     np.testing.assert_allclose(regret, optimal - won, rtol=0, atol=2e-12)
 
 
+@drawn
 @pytest.mark.parametrize(
     ("procedure", "transform", "expected", "digits"),
     [
@@ -134,6 +145,7 @@ def test_known_regrets(
     assert round(float(regret[at]), digits) == expected
 
 
+@drawn
 def test_optimal_transform_tends_to_the_power_law(drawings: dict[str, Drawing]) -> None:
     """At KL -> 0 the scaled optimum is u**(2N-1), and its reflection for Worst-of-N."""
     table = drawings[CHEAP].tables[""]
@@ -142,6 +154,7 @@ def test_optimal_transform_tends_to_the_power_law(drawings: dict[str, Drawing]) 
         np.testing.assert_allclose(scaled, law(u), atol=5e-3)
 
 
+@drawn
 def test_densities_are_densities_and_optimal_one_follows_its_transform(
     drawings: dict[str, Drawing],
 ) -> None:
@@ -155,6 +168,7 @@ def test_densities_are_densities_and_optimal_one_follows_its_transform(
         np.testing.assert_allclose(log_ratio, log_ratio[0], atol=1e-7)
 
 
+@drawn
 def test_best_exponents_follow_the_2n_law(drawings: dict[str, Drawing]) -> None:
     table = drawings["best-exponent"].tables[""]
     for kind, sign in (("bon", 1), ("won", -1)):
@@ -176,6 +190,7 @@ def test_exponent_out_of_reach_is_an_empty_cell() -> None:
     assert Table(("n", "t"), [(64, None)]).csv() == b"n,t\n64,\n"
 
 
+@drawn
 def test_large_n_collapse(drawings: dict[str, Drawing]) -> None:
     """The distance from the limit is of order 1/N: four times less at every step."""
     table = drawings["large-n"].tables[""]
@@ -189,6 +204,7 @@ def test_large_n_collapse(drawings: dict[str, Drawing]) -> None:
         assert regrets.min() >= -1e-9
 
 
+@drawn
 def test_small_kl_curves_start_at_their_efficiency(drawings: dict[str, Drawing]) -> None:
     table = drawings["small-kl"].tables[""]
     for procedure in ("bon:4", "won:4"):
@@ -273,6 +289,7 @@ def test_efficiency_refuses_constant_and_infinite_variance(text: str) -> None:
 # --- files
 
 
+@drawn
 def test_every_figure_has_its_numbers_and_one_sentence(drawings: dict[str, Drawing]) -> None:
     assert {"frontiers", "regret", CHEAP, "best-exponent", "large-n"} <= set(FIGURES)
     for name, figure in FIGURES.items():
@@ -371,6 +388,7 @@ def test_progress_and_results(tmp_path: Path) -> None:
 # --- layout
 
 
+@drawn
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_text_inside_and_legend_clear_of_panels(drawings: dict[str, Drawing], name: str) -> None:
@@ -525,6 +543,7 @@ def test_transforms_without_scale_are_refused() -> None:
         plotting.plot_transforms([Expression("u*(1-u)")], mpl.figure.Figure().subplots())
 
 
+@drawn
 def test_divergences_have_the_published_win_rates_and_methods_group_by_law(
     drawings: dict[str, Drawing],
 ) -> None:

@@ -241,8 +241,13 @@ def test_known_k_is_recovered_without_bias_and_covered(trials, runs):
         assert np.mean(naive) > 2.0
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("trials", "runs"), [(8, 200), (24, 200), (100, 150)])
+@pytest.mark.parametrize(
+    ("trials", "runs"),
+    [
+        pytest.param(24, 40, marks=pytest.mark.slow),
+        *(pytest.param(*case, marks=pytest.mark.simulation) for case in [(8, 200), (100, 150)]),
+    ],
+)
 def test_known_exponent_and_k_are_recovered_together(trials, runs):
     rng = np.random.default_rng(100 + trials)
     policy = it.align("exp:5", beta=40.0)
@@ -256,7 +261,7 @@ def test_known_exponent_and_k_are_recovered_together(trials, runs):
         values.append([of[0].value, np.log(fit.k.value), *(e.value for e in of[1:])])
         errors.append([of[0].stderr, fit.k.stderr / fit.k.value, *(e.stderr for e in of[1:])])
     z = (np.array(values) - truth) / np.mean(errors, axis=0)
-    assert np.all(np.abs(z.mean(axis=0)) < 0.25)
+    assert np.all(np.abs(z.mean(axis=0)) < 3.5 / np.sqrt(runs))
     assert np.all(np.abs(z.std(axis=0) - 1) < 4 / np.sqrt(2 * runs))
 
 

@@ -44,6 +44,15 @@ def test_half_a_nat_of_best_of_four():
     assert {entry.name for entry in found.outside} >= {"slic", "deal", "grpo-k1-loss"}
 
 
+def test_the_base_may_do_something_else():
+    found = methods.table("bon:4", kl=0.5, methods=["rloo"], against_procedure="standard")
+    policy = it.align("identity", kl=0.5)
+    won = it.win_rate(policy, "bon:4", against_procedure="standard")
+    assert found.rows[0].win_rate == pytest.approx(won, abs=1e-10)
+    best = it.optimum("bon:4", kl=0.5, against_procedure="standard").win_rate
+    assert found.rows[0].regret == pytest.approx(best - won, abs=1e-9)
+
+
 @pytest.mark.parametrize("n", [2, 4, 9])
 def test_distilled_best_of_n(n):
     """BOND's policy is Best-of-N itself: u^N, win rate n/(n+1) for every procedure N."""

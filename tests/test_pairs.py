@@ -159,10 +159,13 @@ def test_safeguarded_newton_leaves_a_plateau():
     assert x == pytest.approx(3.0, abs=1e-12)
 
 
-@pytest.mark.slow
 def test_a_beta_below_float64_is_refused():
     with pytest.raises(InfalignError, match="too small"):
         it.optimum("order:2/3", beta=1e-260)
+
+
+@pytest.mark.simulation  # follows the solutions for more than a minute
+def test_a_budget_beyond_every_beta_is_refused():
     # out of reach, or met only beyond the promised residual: either way told, with the beta
     with pytest.raises((OutOfReachError, PrecisionError), match="beta"):
         it.optimum("bop:1000", kl=30.0)

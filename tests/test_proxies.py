@@ -310,14 +310,14 @@ def test_tabulated_by_brute_force_over_atoms():
 
 def test_many_samples_tabulated_approach_their_copula():
     rng = np.random.default_rng(8)
-    u, v = sampled(Frank(5.0), 4000, rng)
+    u, v = sampled(Frank(5.0), 2000, rng)
     policy = it.align("identity", kl=0.5)
     rough = true_win_rate(policy, "bon:2", Tabulated(u, v))
     assert abs(rough - true_win_rate(policy, "bon:2", Frank(5.0))) < 0.02
 
 
 def test_a_discrete_proxy_rounds_a_continuous_one():
-    fine = it.Discrete(np.full(2000, 1 / 2000))
+    fine = it.Discrete(np.full(1000, 1 / 1000))
     policy = it.align("identity", kl=0.5, base=fine)
     smooth = true_win_rate(it.align("identity", kl=0.5), "bon:4", Gaussian(0.7))
     assert abs(true_win_rate(policy, "bon:4", Gaussian(0.7)) - smooth) < 1e-5

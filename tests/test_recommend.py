@@ -1,5 +1,7 @@
 """Recommendations: least regret by an independent search, least worst regret over a range."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -152,3 +154,13 @@ def test_it_shows_itself():
     ax = found.plot(Figure().subplots())
     assert len(ax.get_yticklabels()) == 1 + len(found.alternatives)
     assert exponent_table("won", [2], [0.1]).splitlines()[-1].startswith("| 2 | -")
+
+
+def test_a_recommendation_offers_the_policy_that_loses_least(refused):
+    found = it.recommend(["standard", "bon:4", "bon:8"], kl=0.4)
+    best = found.robust()
+    assert best.lower_bound <= best.worst_regret + 1e-12
+    assert best.worst_regret < found.regret
+    assert [p.name for p in best.procedures] == [p.name for p in found.procedures]
+    assert "robust()" in found.why
+    refused(replace(found, base=None).robust, "from scores")

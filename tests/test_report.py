@@ -16,17 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from infalign_theory.empirical.report import pictures
-from infalign_theory.empirical.report.page import (
-    LONGEST,
-    NOTHING,
-    cut,
-    number,
-    render,
-    visible,
-    write_report,
-)
+from infalign_theory.empirical.hacking.entry import hacking
+from infalign_theory.empirical.hacking.results import Hacking
+from infalign_theory.empirical.report import hacking_page, pictures
+from infalign_theory.empirical.report.page import render, write_report
 from infalign_theory.empirical.report.plates import Picture
+from infalign_theory.empirical.report.writing import LONGEST, NOTHING, cut, number, visible
 from infalign_theory.empirical.validation.entry import validate
 from infalign_theory.empirical.validation.phrasing import percent
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation
@@ -86,14 +81,14 @@ def rich() -> Validation:
         policy="policy",
         truth="truth",
         log_ratio="ratio",
-        procedure=["standard", "bon:2", "bon:4", "bon:8", "won:2", "won:4", "won:8"],
+        procedure=["standard", "bon:2", "bon:8", "won:4"],
     )
 
 
 @pytest.fixture(scope="module")
 def hostile() -> Validation:
     """Names of policies and prompts that want to be more than names."""
-    names = dict.fromkeys(HOSTILE, 0.5)
+    names = dict.fromkeys([*HOSTILE[:2], " ".join(HOSTILE[2:6]), HOSTILE[6]], 0.5)
     scores = table(names, [*HOSTILE, "p" * 9000], 4)[["prompt", "policy", "reward"]]
     return validate(scores, policy="policy", procedure="bon:2")
 
@@ -122,6 +117,20 @@ def ties() -> Validation:
     )
 
 
+@pytest.fixture(scope="module")
+def gamed() -> Hacking:
+    """A hacked reward, with a trained policy; names that want to be more than names."""
+    rng = np.random.default_rng(5)
+    parts = []
+    for name, top in (("base", 0.75), (HOSTILE[1], 0.4)):
+        proxy = rng.random((30, 12))
+        gold = (rng.random(proxy.shape) < proxy) & (proxy < top)
+        prompts = np.repeat([f"{HOSTILE[i % 7][:40]} {i}" for i in range(30)], 12)
+        rows = {"prompt": prompts, "policy": name, "proxy": proxy.ravel(), "gold": gold.ravel()}
+        parts.append(pd.DataFrame(rows))
+    return hacking(pd.concat(parts), reward="proxy", truth="gold", policy="policy", base="base")
+
+
 class Page(HTMLParser):
     """Tags with their attributes in order, and all text outside style."""
 
@@ -145,7 +154,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-CASES = ("plain", "rich", "hostile", "single", "unbounded", "ties")
+CASES = ("plain", "rich", "hostile", "single", "unbounded", "ties", "gamed")
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +164,10 @@ def pages(request: pytest.FixtureRequest) -> Callable[[str], str]:
     @cache
     def page(name: str) -> str:
         command = HOSTILE_COMMAND if name == "hostile" else COMMAND
-        return render(request.getfixturevalue(name), command)
+        result = request.getfixturevalue(name)
+        if isinstance(result, Hacking):
+            return hacking_page.render(result, command)
+        return render(result, command)
 
     return page
 
@@ -194,7 +206,7 @@ def test_file_has_the_same_bytes_every_time(
 
 
 def test_failure_leaves_the_old_page(
-    plain: Validation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    single: Validation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.html"
     target.write_text("old")
@@ -204,7 +216,7 @@ def test_failure_leaves_the_old_page(
 
     monkeypatch.setattr("os.replace", broken)
     with pytest.raises(InputError, match="No space left"):
-        write_report(plain, target, None)
+        write_report(single, target, None)
     assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
     assert target.read_text() == "old"
 
@@ -226,6 +238,22 @@ def test_hostile_names_stay_names(pages: Callable[[str], str]) -> None:
     assert "</code><script>alert(3)</script>\\x00\\u202e" in page.text
 
 
+def test_a_hacked_reward_is_told_and_drawn(gamed: Hacking, pages: Callable[[str], str]) -> None:
+    text = pages("gamed")
+    page = Page(text)
+    assert all(c.isprintable() or c == "\n" for c in text)
+    alarms = re.findall(r'<p class="hacked" role="alert">(.*?)</p>', text)
+    assert gamed.onset_n is not None
+    assert f"hacked beyond N = {gamed.onset_n}:" in alarms[0]
+    assert HOSTILE[1] in page.text
+    rows = cells(text)
+    assert [str(gamed.best_of_n[3].n), number(gamed.best_of_n[3].reward, 4)] in [
+        row[:2] for row in rows
+    ]
+    assert [tag for tag, _ in page.tags].count("figure") == 3
+    assert any(number(gamed.decay[0].tuned.value) in "".join(row) for row in rows)
+
+
 def test_long_names_are_cut_but_sentences_are_not(
     hostile: Validation, pages: Callable[[str], str]
 ) -> None:
@@ -245,6 +273,7 @@ def test_characters_that_act_are_shown() -> None:
 
 def test_names_cannot_reach_pictures(plain: Validation) -> None:
     policy = plain.policies["tuned"]
+    policy = dataclasses.replace(policy, win_rates=policy.win_rates[:1])
     renamed = dataclasses.replace(policy, name="$\\bad{$ 日本\x00")
     assert pictures.frontiers(renamed) == pictures.frontiers(policy)
     assert pictures.by_size(renamed) == pictures.by_size(policy)
@@ -395,7 +424,10 @@ def svg(picture: Picture) -> str:
 @pytest.mark.slow
 def test_a_panel_for_each_procedure_up_to_six(plain: Validation, rich: Validation) -> None:
     assert len(pictures.frontiers(plain.policies["tuned"]).pictures) == 2
-    seven = pictures.frontiers(rich.policies["tuned"])
+    policy = rich.policies["tuned"]
+    names = ("standard", "bon:2", "bon:4", "bon:8", "won:2", "won:4", "won:8")
+    rows = tuple(dataclasses.replace(policy.win_rates[0], procedure=name) for name in names)
+    seven = pictures.frontiers(dataclasses.replace(policy, win_rates=rows))
     assert len(seven.pictures) == 6
     assert seven.pictures[0].text.startswith("Single samples: win rate")
     assert seven.pictures[-1].text.startswith("Worst-of-8: win rate")

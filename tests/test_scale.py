@@ -142,7 +142,7 @@ def test_what_dask_cannot_do_is_said(parts):
 def test_killed_at_any_moment_no_half_file_is_left(parts, tmp_path):
     report, document = tmp_path / "report.html", tmp_path / "found.json"
     rng = np.random.default_rng(0)
-    for _ in range(8):
+    for _ in range(4):
         run = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, str(parts), str(report), str(document)],
             stdout=subprocess.PIPE,

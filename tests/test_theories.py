@@ -234,13 +234,19 @@ def run_of(rng, policy, prompts, trials, samples):
     )
 
 
-@pytest.mark.slow
-def test_z_and_intervals_under_a_known_law():
+@pytest.mark.parametrize(
+    "runs",
+    [
+        pytest.param(40, marks=pytest.mark.slow),
+        pytest.param(120, marks=pytest.mark.simulation),
+    ],
+)
+def test_z_and_intervals_under_a_known_law(runs):
     policy = it.align("exp:5", kl=0.3)
     names = ["standard", "bon:4", "won:4"]
     truth = [it.win_rate(policy, name) for name in names]
     rng = np.random.default_rng(11)
-    runs, z, covered = 120, [], []
+    z, covered = [], []
     for _ in range(runs):
         table = run_of(rng, policy, 60, 8, 12)
         found = it.validate(table, policy="policy", procedure=names, transform="exp:5", kl=0.3)

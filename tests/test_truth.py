@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 import infalign_theory as it
 from infalign_theory.empirical.scores.groups import Groups
-from infalign_theory.empirical.statistics.truth import TruthPairs, onset
+from infalign_theory.empirical.statistics.truth import TruthPairs
+from infalign_theory.empirical.statistics.turning import turn
 from infalign_theory.procedures.names import as_procedure
 
 
@@ -117,7 +118,7 @@ def test_samples_that_cannot_tell_say_up_to_where():
     row = found.rows[0]
     assert row.true_win_rate is None
     assert row.true_ci is None
-    assert row.effective_samples < 3.0
+    assert row.effective_samples < 4.0
     note = next(note for note in found.notes if "cannot tell" in note)
     told = float(note.split("beyond ")[1].split()[0])
     assert 0.2 < told < 1.5
@@ -136,29 +137,32 @@ def test_rows_without_truth_have_no_columns_of_it():
 
 
 # ---------------------------------------------------------------------------------------- onsets
+NOISE = 0.1  # of the truth
+
+
 def hacked_truth(u):
     """Rises up to u = 0.7 and falls from there on."""
     return np.where(u < 0.7, u, 1.4 - u)
 
 
 def hacked_onset():
-    """KL at which the standard true win rate of the identity tilt is largest: dense sums."""
-    u = (np.arange(4000) + 0.5) / 4000
+    """KL at which the standard true win rate of the identity tilt is largest: dense sums.
+
+    The truth is noisy, which blurs its own comparison: an answer wins with a chance.
+    """
+    u = (np.arange(2000) + 0.5) / 2000
     v = hacked_truth(u)
-    below = np.searchsorted(np.sort(v), v, side="left") / u.size
-    up_to = np.searchsorted(np.sort(v), v, side="right") / u.size
-    wins = (below + up_to) / 2
-    k = np.linspace(0.05, 12, 1200)
+    wins = special.ndtr((v[:, None] - v[None, :]) / (NOISE * np.sqrt(2.0))).mean(axis=1)
+    k = np.linspace(0.05, 12, 2400)
     f = np.exp(np.outer(k, u - 1))
     f /= f.mean(axis=1, keepdims=True)
-    rates = (f * wins).mean(axis=1)
-    best = int(np.argmax(rates))
-    return float(np.mean(f[best] * np.log(f[best]))), rates[best]
+    best = f[int(np.argmax(f @ wins))]
+    return float(np.mean(best * np.log(best)))
 
 
 def world(rng, hacked, prompts=60, samples=32):
     u = rng.random((prompts, samples))
-    v = (hacked_truth(u) if hacked else u) + rng.normal(0, 0.1, u.shape)
+    v = (hacked_truth(u) if hacked else u) + rng.normal(0, NOISE, u.shape)
     return pd.DataFrame(
         {"prompt": np.repeat(np.arange(prompts), samples), "reward": u.ravel(), "gold": v.ravel()}
     )
@@ -171,26 +175,25 @@ def onset_of(rng, hacked):
 
 @pytest.mark.slow
 def test_hacking_is_told_with_its_onset_and_clean_worlds_are_quiet():
-    known, _ = hacked_onset()
+    known = hacked_onset()
     rng = np.random.default_rng(7)
-    found = [onset_of(rng, True) for _ in range(4)]
+    found = [onset_of(rng, True) for _ in range(2)]
     assert all(row.onset_kl is not None for row in found)
     assert np.mean([row.onset_kl for row in found]) == pytest.approx(known, rel=0.35)
-    assert all(onset_of(rng, False).onset_kl is None for _ in range(4))
+    assert all(onset_of(rng, False).onset_kl is None for _ in range(2))
 
 
 @pytest.mark.simulation
 def test_onset_intervals_cover_and_alarms_are_rare():
-    """100 worlds of each kind; the noise of the truth blurs the known onset by under 10 %."""
-    known, _ = hacked_onset()
+    """100 worlds of each kind: 95 % intervals and 5 % alarms, within their sampling errors."""
+    known = hacked_onset()
     rng = np.random.default_rng(8)
-    hacked = [onset_of(rng, True) for _ in range(100)]
-    told = [row for row in hacked if row.onset_kl is not None]
+    told = [row for row in (onset_of(rng, True) for _ in range(100)) if row.onset_kl is not None]
     assert len(told) >= 95
-    hits = np.mean([row.onset_ci[0] <= known <= row.onset_ci[1] for row in told])
-    assert hits >= 0.88
+    hits = sum(row.onset_ci[0] <= known <= row.onset_ci[1] for row in told)
+    assert hits >= stats.binom.ppf(0.005, len(told), 0.95)
     alarms = sum(onset_of(rng, False).onset_kl is not None for _ in range(100))
-    assert alarms <= 9
+    assert alarms <= 5
 
 
 @pytest.mark.slow
@@ -202,12 +205,12 @@ def test_curves_that_only_rise_by_chance_raise_no_alarm():
     for slope in (0.0, 0.05):
         for _ in range(200):
             paths = np.cumsum(rng.normal(0, 0.03, (40, 12)), axis=1) + slope * kl
-            alarms += onset(kl, paths).kl is not None
+            alarms += turn(kl, paths).at is not None
     assert alarms <= stats.binom.ppf(0.999, 400, 0.05)
 
 
 def test_an_onset_needs_prompts_and_points():
     kl = np.linspace(0.1, 1, 5)
-    assert onset(kl, np.ones((1, 5))).kl is None
-    assert onset(kl[:2], np.ones((9, 2))).kl is None
-    assert onset(kl, np.tile(1 - (kl - 0.4) ** 2, (5, 1))).kl == pytest.approx(0.4, abs=1e-9)
+    assert turn(kl, np.ones((1, 5))).at is None
+    assert turn(kl[:2], np.ones((9, 2))).at is None
+    assert turn(kl, np.tile(1 - (kl - 0.4) ** 2, (5, 1))).at == pytest.approx(0.4, abs=1e-9)

@@ -1,6 +1,7 @@
 """Procedures that act on the whole law: checked values, Monte Carlo, brute force on atoms."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -45,29 +46,33 @@ def test_rewind_on_the_base():
     assert answer.draws == pytest.approx((1 - q**n) / (1 - q), rel=1e-12)
 
 
-def simulate(name, policy, rng):
-    """Answers of a sampler, by drawing."""
+@cache
+def draws_of(transform):
+    """A million calibrated rewards of a policy, and of the base."""
+    rng = np.random.default_rng(7)
+    return it.align(transform, kl=0.4).rvs(DRAWS, rng), rng.random(DRAWS)
+
+
+def simulate(name, draws, rng):
+    """Answers of a sampler, from draws of its policy."""
+    count = {"soft": 8, "rewind": 4, "reject": 3}[name.split(":")[0]]
+    u = draws[: DRAWS // count * count].reshape(-1, count)
+    row = np.arange(len(u))
     if name.startswith("soft"):
-        u = policy.rvs((DRAWS // 8, 8), rng)
-        noise = rng.gumbel(size=u.shape)
-        return u[np.arange(len(u)), np.argmax(5 * u + noise, axis=1)]
-    if name.startswith("rewind"):
-        u = policy.rvs((DRAWS // 4, 4), rng)
-        good = u >= 0.8
-        return u[np.arange(len(u)), np.where(good.any(1), good.argmax(1), 3)]
-    u = policy.rvs((DRAWS // 3, 3), rng)
-    good = rng.random(u.shape) < np.exp(5 * (u - 1))
-    return u[np.arange(len(u)), np.where(good.any(1), good.argmax(1), 2)]
+        return u[row, np.argmax(5 * u + rng.gumbel(size=u.shape), axis=1)]
+    good = u >= 0.8 if name.startswith("rewind") else rng.random(u.shape) < np.exp(5 * (u - 1))
+    return u[row, np.where(good.any(1), good.argmax(1), count - 1)]
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("draws")
 @pytest.mark.parametrize("name", ["soft:8@5", "rewind:4@0.8", "reject:5@3"])
 @pytest.mark.parametrize("transform", ["identity", "exp:-10"])
 def test_against_monte_carlo(name, transform):
     """Mean of the answers, and W through the base's answers: P(ours > theirs)."""
     policy = it.align(transform, kl=0.4)
-    rng = np.random.default_rng(7)
-    ours, theirs = simulate(name, policy, rng), simulate(name, base(), rng)
+    rng = np.random.default_rng(8)
+    ours, theirs = (simulate(name, draws, rng) for draws in draws_of(transform))
     answer = inferred(policy, name)
     assert abs(ours.mean() - answer.mean) <= 4 * ours.std() / np.sqrt(ours.size)
     beaten = ours > theirs

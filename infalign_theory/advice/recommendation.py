@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from infalign_theory.empirical.scores.sources import ScoresLike
+    from infalign_theory.optima.robust import Robust
 
 __all__ = ["Candidate", "Recommendation", "recommend"]
 
@@ -77,6 +78,10 @@ class Recommendation:
         The transform under each procedure.
     settings : dict
         The arguments of a trainer that spend the budget, where they are known.
+    base : Continuous or Discrete or None
+        None for a recommendation from scores.
+    against_procedure : Procedure or str or None
+        What inference does to the base, where it is not the same.
     """
 
     kl: float
@@ -91,6 +96,39 @@ class Recommendation:
     alternatives: tuple[Candidate, ...]
     by_procedure: tuple[Candidate, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    base: Base | None = None
+    against_procedure: Procedure | str | None = None
+
+    def robust(self) -> Robust:
+        """The policy of any shape whose largest regret over the procedures is smallest.
+
+        With a lower bound that no policy of that KL goes below: how much the recommended transform
+        leaves.
+
+        Raises
+        ------
+        InputError
+            For a recommendation from scores, whose prompts have bases of their own.
+
+        Examples
+        --------
+        >>> found = recommend(["standard", "bon:4"], kl=0.5)
+        >>> found.robust().worst_regret < found.regret
+        True
+        """
+        from infalign_theory.optima.robust import robust
+
+        if self.base is None:
+            raise InputError(
+                "this recommendation is from scores, whose prompts have bases of their own; call "
+                "robust(procedures, kl=..., base=Discrete(...)) for one of them."
+            )
+        return robust(
+            self.procedures,
+            kl=self.kl,
+            base=self.base,
+            against_procedure=self.against_procedure,
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """A row a candidate, the recommended one first; columns as :class:`Candidate`."""
@@ -222,6 +260,8 @@ def recommend(
         alternatives=others[:_SHOWN],
         by_procedure=tuple(mine),
         settings=_settings(transform, nats),
+        base=None if scores is not None or isinstance(base, str) else as_base(base),
+        against_procedure=against_procedure,
     )
 
 
@@ -307,7 +347,8 @@ def _why(
         what = (
             f"over {procedures[0].name} to {procedures[-1].name} it loses at most "
             f"{best.regret:.2g} of the win rate that is possible at {kl:g} nats (at "
-            f"{best.procedure}), the least of all exponentials"
+            f"{best.procedure}), the least of all exponentials (robust() finds the policy of "
+            "any shape that loses least)"
         )
     elif best.transform == "identity":
         what = f"it is what {best.procedure} asks for at {kl:g} nats: it loses {best.regret:.2g}"

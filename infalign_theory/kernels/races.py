@@ -14,6 +14,7 @@ from infalign_theory.typing import Array
 STEP = 0.25  # in y, of the trapezoidal rule: its error is exp(-pi^2 / STEP)
 EARLIEST, LATEST = -45.0, 6.75  # of x + y: before, no clock has rung; after, every one has
 _SLOW = 1e-4  # a rate below which four terms of exp are all its digits
+_NEVER = -38.0  # of x + y: before, hardly a clock of a few has rung
 _FAST = 40.0  # a rate beyond which a clock has rung
 
 
@@ -67,3 +68,38 @@ def winning(x: Array, first: float, table: Array) -> Array:
             j += 1
         out[i] = STEP * total
     return out
+
+
+@kernel
+def subset_winners(x: Array, values: Array, out: Array) -> None:
+    """Mean value of the winner over all subsets of each size N = 1 ... out.shape[1].
+
+    ``x`` are log weights, ``values``, shape (V, m), what each sample is worth; fills ``out``, shape
+    (V, N), with means over subsets, exactly but for rounding. With e the chances that clocks are
+    still silent at a time and c the densities with which they ring, the mean over n-subsets S of
+    the first j samples of the product of e, and of sum_i c_i v_i prod_(S without i) e, grow with j
+    by averages of non-negative terms.
+    """
+    m, most = x.size, out.shape[1]
+    top, low = x.max(), x.min()
+    count = int((top - low + LATEST - _NEVER) / STEP) + 2
+    silent_all, ringing = np.empty(most + 1), np.empty((values.shape[0], most + 1))
+    out[:] = 0.0
+    for j in range(count):
+        y = _NEVER - top + j * STEP
+        silent_all[:] = 0.0
+        silent_all[0] = 1.0
+        ringing[:] = 0.0
+        for i in range(m):
+            rate = np.exp(min(x[i] + y, LATEST))
+            quiet = np.exp(-rate) if x[i] + y < LATEST else 0.0
+            rings = rate * quiet
+            for n in range(min(i + 1, most), 0, -1):
+                share = n / (i + 1.0)
+                for v in range(values.shape[0]):
+                    joined = quiet * ringing[v, n - 1] + rings * values[v, i] * silent_all[n - 1]
+                    ringing[v, n] = (1.0 - share) * ringing[v, n] + share * joined
+                silent_all[n] = (1.0 - share) * silent_all[n] + share * quiet * silent_all[n - 1]
+        for v in range(values.shape[0]):
+            for n in range(most):
+                out[v, n] += STEP * ringing[v, n + 1]

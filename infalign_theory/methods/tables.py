@@ -75,19 +75,22 @@ def table(
     kl: float,
     base: Base | None = None,
     methods: Iterable[str] | None = None,
+    against_procedure: Procedure | str | None = None,
 ) -> Table:
     """Win rate and regret of every alignment method at the same KL.
 
     Parameters
     ----------
     procedure : Procedure or str
-        What inference does, to both sides.
+        What inference does; to the base as well unless ``against_procedure`` is given.
     kl : float
         Reverse KL of the result, nats, whatever the method is penalised by.
     base : Continuous or Discrete, optional
         Continuous by default.
     methods : sequence of str, optional
         Names; all by default.
+    against_procedure : Procedure or str, optional
+        What inference does to the base.
 
     Returns
     -------
@@ -112,14 +115,25 @@ def table(
     inside = [entry for entry in chosen if entry.inside]
     if not inside:
         raise InputError("no method given that this theory gives a win rate; name at least one.")
-    best = float(frontier(OPTIMAL, ours, kl=[nats], base=where).win_rate[0])
+    best = float(
+        frontier(
+            OPTIMAL, ours, kl=[nats], base=where, against_procedure=against_procedure
+        ).win_rate[0]
+    )
     known: dict[tuple[str, str], float] = {}
     rows = []
     for entry in inside:
         transform, divergence = str(entry.transform), str(entry.divergence)
         key = transform, divergence
         if key not in known:
-            curve = frontier(transform, ours, kl=[nats], base=where, divergence=divergence)
+            curve = frontier(
+                transform,
+                ours,
+                kl=[nats],
+                base=where,
+                divergence=divergence,
+                against_procedure=against_procedure,
+            )
             known[key] = float(curve.win_rate[0])
         short = best - known[key]
         regret = short if abs(short) > _ROUNDING else 0.0

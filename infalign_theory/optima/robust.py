@@ -16,19 +16,19 @@ from numpy.typing import ArrayLike
 
 from infalign_theory.checks import plain_number, vector
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.kernels.panels import entropy_terms
-from infalign_theory.kernels.sums import divergence
 from infalign_theory.optima.record import Optimum
+from infalign_theory.optima.responses import response_kl
 from infalign_theory.optima.saddle import Game
 from infalign_theory.optima.solve import optimum
-from infalign_theory.optima.weighted import Weighted, on_atoms, on_grid
+from infalign_theory.optima.stages import on_atoms, on_grid
+from infalign_theory.optima.weighted import Weighted
 from infalign_theory.policies.alignment import align
 from infalign_theory.policies.base import Base, Discrete, as_base
 from infalign_theory.policies.budgets import budget
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.core import Policy
 from infalign_theory.policies.discrete import DiscretePolicy
-from infalign_theory.policies.win_rates import increments, win_rate
+from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.grid import Grid
@@ -39,7 +39,6 @@ from infalign_theory.typing import Array
 
 _WIDTHS = (2.0, 1.0, 0.5)  # of panels in the logit, until the policy is its own best response
 _GAP = 1e-9
-_MAX_PANELS = 8000
 
 
 class PerProcedure(tuple[float, ...]):
@@ -100,7 +99,8 @@ class Robust:
 
     Attributes
     ----------
-    procedures : tuple of Procedure
+    procedures, against : tuple of Procedure
+        What inference does to the policy, and to the base beside each.
     kl, beta : float
         KL in nats.
     policy : ContinuousPolicy or DiscretePolicy
@@ -122,6 +122,7 @@ class Robust:
     """
 
     procedures: tuple[Procedure, ...]
+    against: tuple[Procedure, ...]
     kl: float
     beta: float
     policy: Policy
@@ -148,6 +149,7 @@ def robust(
     kl: float,
     weights: ArrayLike | None = None,
     base: Base | None = None,
+    against_procedure: Procedure | str | None = None,
 ) -> Robust:
     r"""The policy to train where the procedure at inference is not known.
 
@@ -166,7 +168,9 @@ def robust(
     weights : array_like, shape (m,), optional
         A prior over the procedures: non-negative, scaled to sum to 1.
     base : Continuous or Discrete, optional
-        Continuous by default; at most 4000 atoms.
+        Continuous by default; at most 100,000 atoms.
+    against_procedure : Procedure or str, optional
+        What inference does to the base; beside each procedure the same by default.
 
     Returns
     -------
@@ -206,18 +210,24 @@ def robust(
         raise InputError("kl = 0 leaves only the base policy; give a positive budget in nats.")
     where = as_base(base)
     prior = None if weights is None else _prior(weights, len(chosen))
-    optima = [optimum(one, kl=nats, base=where) for one in chosen]
+    fixed = None if against_procedure is None else as_procedure(against_procedure)
+    against = tuple(one if fixed is None else fixed for one in chosen)
+    optima = [
+        optimum(one, kl=nats, base=where, against_procedure=other)
+        for one, other in zip(chosen, against, strict=True)
+    ]
     if isinstance(where, Discrete):
-        stage = on_atoms(where, chosen)
-        logs = [_on_atoms(one).tilt.log_ratio for one in optima]
+        stage = on_atoms(where, chosen, against)
+        logs = [_on_atoms(one).tilt.log_ratio[:, None] for one in optima]
         weighted = Game.of(stage, optima, logs).solve(prior)
         policy: Policy = _discrete(where, chosen, weighted, nats)
-        return _record(optima, policy, weighted, prior)
+        return _record(optima, against, policy, weighted, prior)
     for width in _WIDTHS:
-        grid = _grid(chosen, nats, width)
-        logs = [_on_nodes(one).tilt.log_density(grid.points).ravel() for one in optima]
-        weighted = Game.of(on_grid(grid, chosen), optima, logs).solve(prior)
-        found = _record(optima, _continuous(grid, chosen, weighted, nats), weighted, prior)
+        grid = _grid((*chosen, *against), nats, width)
+        logs = [_on_nodes(one).tilt.log_density(grid.points) for one in optima]
+        weighted = Game.of(on_grid(grid, chosen, against), optima, logs).solve(prior)
+        policy = _continuous(grid, chosen, weighted, nats)
+        found = _record(optima, against, policy, weighted, prior)
         if found.gap <= _GAP:
             return found
     raise PrecisionError(
@@ -280,35 +290,41 @@ def _name(procedures: Sequence[Procedure]) -> str:
 def _continuous(
     grid: Grid, procedures: Sequence[Procedure], weighted: Weighted, kl: float
 ) -> Policy:
-    log_density = weighted.log_density.reshape(grid.points.s.shape)
-    transform = TabulatedTransform(_name(procedures), grid, log_density, 1.0 / weighted.k)
+    transform = TabulatedTransform(_name(procedures), grid, weighted.log_density, 1.0 / weighted.k)
     return align(transform, kl=kl)
 
 
 def _discrete(
     base: Discrete, procedures: Sequence[Procedure], weighted: Weighted, kl: float
 ) -> Policy:
-    values = (weighted.log_density - weighted.log_density[-1]) / weighted.k
+    log_ratio = weighted.log_density[:, 0]
+    values = (log_ratio - log_ratio[-1]) / weighted.k
     transform = AtomTransform(_name(procedures), base.u, base.below[1:-1], values)
     return align(transform, kl=kl, base=base)
 
 
 def _record(
-    optima: Sequence[Optimum], policy: Policy, weighted: Weighted, prior: Array | None
+    optima: Sequence[Optimum],
+    against: tuple[Procedure, ...],
+    policy: Policy,
+    weighted: Weighted,
+    prior: Array | None,
 ) -> Robust:
     """Everything measured again on the policy itself, independently of the solver's nodes."""
     procedures = tuple(one.procedure for one in optima)
     names = [one.name for one in procedures]
     best = np.array([one.win_rate for one in optima])
-    won = np.array([win_rate(policy, one) for one in procedures])
+    sides = list(zip(procedures, against, strict=True))
+    won = np.array([win_rate(policy, one, against_procedure=other) for one, other in sides])
     weights = weighted.weights
     mean = float(weights @ (best - won))
-    step = policy.beta * response_kl(policy, procedures, weights)
+    step = policy.beta * response_kl(policy, sides, weights)
     concave = all(one.curvature > 0 for one in procedures)
     worst = float((best - won).max())
     bound = mean - step if concave else 0.0
     return Robust(
         procedures=procedures,
+        against=against,
         kl=policy.kl,
         beta=policy.beta,
         policy=policy,
@@ -322,42 +338,3 @@ def _record(
         lower_bound=bound,
         gap=step if prior is not None else step + worst - mean,
     )
-
-
-def response_kl(policy: Policy, procedures: Sequence[Procedure], weights: Array) -> float:
-    """KL(policy || best response) for the weighted sum of win rates, from F alone.
-
-    beta times it bounds what the policy lacks of the largest weighted sum less beta KL, where
-    that sum is concave.
-    """
-    used = [(w, one) for w, one in zip(weights, procedures, strict=True) if w > 0.0]
-    if isinstance(policy, DiscretePolicy):
-        return _response_on_atoms(policy, used)
-    assert isinstance(policy, ContinuousPolicy)
-    k, grid = policy.tilt.k, policy.grid
-    while True:
-        law = policy.law(grid)
-        u, v = grid.points.u, grid.points.v
-        force = sum(w * one.pdf(*law.fractions) * one.pdf(u, v) for w, one in used) * grid.jacobian
-        climbed = grid.running(force)
-        allowed = 1e-14 / k + 1e-14 * climbed.edge_above[1:] + 4e-15 * grid.sums(force)
-        marked = (grid.unresolved(force) > allowed) & grid.splittable()
-        if not marked.any() or grid.half.size > _MAX_PANELS:
-            break
-        grid = grid.split(marked)
-    response = -k * climbed.above
-    response -= np.log(grid.integral(np.exp(response + grid.log_jacobian)))
-    own = policy.tilt.log_density(grid.points) - np.log(law.total)
-    return grid.integral(entropy_terms(own - response, response + grid.log_jacobian))
-
-
-def _response_on_atoms(policy: DiscretePolicy, used: list[tuple[float, Procedure]]) -> float:
-    base, (below, above) = policy.base, policy.tilt.edges
-    force = np.zeros(len(base) - 1)
-    for weight, one in used:
-        b = increments(one, (base.below, base.above))
-        force += weight * one.pdf(below[1:-1], above[1:-1]) * (b[:-1] + b[1:]) / 2.0
-    response = -policy.tilt.k * np.concatenate([np.cumsum(force[::-1])[::-1], [0.0]])
-    mass = base.probs * np.exp(response)
-    response -= np.log(mass.sum())
-    return divergence(mass / mass.sum(), policy.tilt.log_ratio - response)

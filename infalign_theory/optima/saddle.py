@@ -10,7 +10,8 @@ from scipy.optimize import minimize
 
 from infalign_theory.errors import PrecisionError
 from infalign_theory.optima.record import Optimum
-from infalign_theory.optima.weighted import Stage, Weighted, follow_from_base, solve_weighted
+from infalign_theory.optima.stages import Stage
+from infalign_theory.optima.weighted import Weighted, follow_from_base, solve_weighted
 from infalign_theory.typing import Array, BoolArray
 
 _ACTIVE = 1e-6
@@ -62,7 +63,9 @@ class Game:
             except PrecisionError:
                 pass
         try:
-            self.last = self._from(weights, weights @ self.starts, float(weights @ self.ks))
+            self.last = self._from(
+                weights, np.tensordot(weights, self.starts, 1), float(weights @ self.ks)
+            )
         except PrecisionError:
             self.last = follow_from_base(self.stage, weights, self.kl)
         return self.last

@@ -4,96 +4,23 @@ Each procedure is judged against itself on the base's side, so the sum is not th
 mixture: its coupled equation is
 
     log f(v) = c - k int_v^1 sum_i w_i g_i'(F(u)) dg_i(u),   int f = 1,   KL = budget.
-
-Both kinds of base give it the same shape: unknown log densities at nodes, linear maps from masses
-to F and from forces to the fall of log f.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
-from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.kernels import panels
+from infalign_theory.errors import PrecisionError
 from infalign_theory.kernels.panels import entropy_terms
-from infalign_theory.policies.base import Discrete
-from infalign_theory.policies.win_rates import increments
-from infalign_theory.procedures import Procedure
-from infalign_theory.quadrature.grid import Grid
+from infalign_theory.optima.stages import Linearised, Stage
 from infalign_theory.typing import Array
 
 _SOLVED = 1e-12
 _STEPS = 60
-_MOST_NODES = 4000
+_HALVINGS = 30
 _FIRST_KL, _FIRST_FACTOR, _LAST_FACTOR = 1e-4, 4.0, 1.02  # of a budget grown step by step
-_BEND = 1e-5  # of the nearer tail: step of the difference that stands for g''
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The nodes of one problem and its linear maps.
-
-    Attributes
-    ----------
-    log_mass : ndarray, shape (n,)
-        log of the base's mass at each node.
-    below, above : ndarray, shape (e, n)
-        From masses at nodes to F and 1 - F where forces act.
-    fall : ndarray, shape (n, e)
-        From forces to the fall of log f between a node and the top.
-    shares : ndarray, shape (e,)
-        Quadrature weights of the places where forces act.
-    forces : ndarray, shape (m, e)
-        dg_i of the base at those places, a row a procedure.
-    constants : ndarray, shape (m,)
-        What each win rate has beside its sum over places.
-    """
-
-    procedures: tuple[Procedure, ...]
-    log_mass: Array
-    below: Array
-    above: Array
-    fall: Array
-    shares: Array
-    forces: Array
-    constants: Array
-
-    def laws(self, log_density: Array) -> tuple[Array, Array]:
-        """F and 1 - F where forces act, of the policy normalised."""
-        mass = np.exp(log_density + self.log_mass)
-        mass /= mass.sum()
-        # a running integral may round below 0 where a panel holds nothing
-        return np.clip(self.below @ mass, 0.0, 1.0), np.clip(self.above @ mass, 0.0, 1.0)
-
-    def moves(self, log_density: Array) -> Array:
-        """Derivative of F by log f, shape (e, n), taken from the nearer tail."""
-        mass = np.exp(log_density + self.log_mass)
-        p, q = self.laws(log_density)
-        nearer = np.where((p < 0.5)[:, None], self.below - p[:, None], q[:, None] - self.above)
-        return np.asarray(nearer * (mass / mass.sum()))
-
-    def win_rates(self, log_density: Array) -> Array:
-        """Win rate of each procedure."""
-        laws = self.laws(log_density)
-        kept = np.stack([one.cdf(*laws)[1] for one in self.procedures])
-        return self.constants + (kept * self.forces) @ self.shares
-
-    def slopes(self, log_density: Array) -> tuple[Array, Array]:
-        """g_i'(F) and g_i''(F) times the base's force, shape (m, e) each."""
-        p, q = self.laws(log_density)
-        step = _BEND * np.minimum(p, q)
-        up = np.minimum(p + step, 1.0), np.maximum(q - step, 0.0)
-        down = np.maximum(p - step, 0.0), np.minimum(q + step, 1.0)
-        width = np.where(step > 1e-290, 2.0 * step, np.inf)  # nothing bends where nothing is left
-        first, second = [], []
-        for one in self.procedures:
-            first.append(one.pdf(p, q))
-            second.append((one.pdf(*up) - one.pdf(*down)) / width)
-        return np.stack(first) * self.forces, np.stack(second) * self.forces
 
 
 @dataclass(frozen=True)
@@ -107,51 +34,97 @@ class Weighted:
     sensitivity: Array
 
 
-def on_atoms(base: Discrete, procedures: Sequence[Procedure]) -> Stage:
-    """A discrete base: nodes are atoms, forces act at the edges between them."""
-    count = len(base)
-    if count > _MOST_NODES:
-        raise InputError(
-            f"the base has {count} atoms; a robust policy is solved on at most {_MOST_NODES}: "
-            "merge neighbouring rewards."
+@dataclass(frozen=True)
+class _Task:
+    """What is to be solved."""
+
+    stage: Stage
+    weights: Array
+    kl: float
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A policy on the way, with c and log k, and what it misses the equations by.
+
+    ``residual`` is that of the coupled equation at the nodes, ``lacking`` those of mass and KL.
+    """
+
+    log_density: Array
+    constant: float
+    log_k: float
+    slopes: Array
+    bends: Array
+    fall: Array
+    residual: Array
+    lacking: Array
+
+    @classmethod
+    def of(cls, task: _Task, log_density: Array, constant: float, log_k: float) -> _Place:
+        """Everything measured there."""
+        stage = task.stage
+        with np.errstate(over="ignore", invalid="ignore"):
+            k = float(np.exp(log_k))
+            slopes, bends = stage.slopes(log_density)
+            fall = stage.falls(np.tensordot(task.weights, slopes, 1))
+            mass = float(np.exp(log_density + stage.log_mass).sum())
+            spent = float(entropy_terms(log_density, stage.log_mass).sum())
+            residual = log_density + k * fall - constant
+        lacking = np.array([mass - 1.0, spent / task.kl - 1.0])
+        return cls(
+            log_density=log_density,
+            constant=constant,
+            log_k=log_k,
+            slopes=slopes,
+            bends=bends,
+            fall=fall,
+            residual=residual,
+            lacking=lacking,
         )
-    weights = np.stack([increments(one, (base.below, base.above)) for one in procedures])
-    below = np.tri(count - 1, count)
-    return Stage(
-        procedures=tuple(procedures),
-        log_mass=np.log(base.probs),
-        below=below,
-        above=1.0 - below,
-        fall=below.T.copy(),
-        shares=np.ones(count - 1),
-        forces=(weights[:, :-1] + weights[:, 1:]) / 2.0,
-        constants=weights[:, 0] / 2.0,
-    )
 
+    @property
+    def k(self) -> float:
+        """1 / beta."""
+        return float(np.exp(self.log_k))
 
-def on_grid(grid: Grid, procedures: Sequence[Procedure]) -> Stage:
-    """A continuous base: nodes of a grid in the logit, where forces act as well."""
-    points = grid.points
-    count = points.s.size
-    shares = (grid.half[:, None] * panels.WEIGHTS).ravel()
-    owner = np.arange(count) // panels.NODES
-    left = (owner[:, None] > owner[None, :]) * shares[None, :]
-    right = (owner[:, None] < owner[None, :]) * shares[None, :]
-    for p, half in enumerate(grid.half):
-        own = slice(p * panels.NODES, (p + 1) * panels.NODES)
-        left[own, own] = half * panels.FROM_LEFT
-        right[own, own] = half * panels.FROM_RIGHT
-    forces = np.stack([(one.pdf(points.u, points.v) * grid.jacobian).ravel() for one in procedures])
-    return Stage(
-        procedures=tuple(procedures),
-        log_mass=np.log(shares) + grid.log_jacobian.ravel(),
-        below=left / shares[None, :],
-        above=right / shares[None, :],
-        fall=right,
-        shares=shares,
-        forces=forces,
-        constants=np.zeros(len(procedures)),
-    )
+    @property
+    def size(self) -> float:
+        """The largest residual, relative to log f where that is large; NaN where it overflowed."""
+        inner = np.max(np.abs(self.residual) / (1.0 + np.abs(self.log_density)))
+        return float(np.maximum(inner, np.abs(self.lacking).max()))
+
+    def linearised(self, task: _Task) -> Linearised:
+        """The equations around here."""
+        mass = np.exp(self.log_density + task.stage.log_mass)
+        return Linearised(task.stage, mass, np.tensordot(task.weights, self.bends, 1), self.k)
+
+    def changes(self, task: _Task, right: Array, lacking: Array) -> tuple[Array, Array, Array]:
+        """Changes of log f and F, shape (r, C, q), and of (c, log k), shape (r, 2).
+
+        ``right`` and ``lacking``, shape (r, C, q) and (2,), are right sides of the equation, and
+        of mass and KL, the same for all.
+        """
+        here = self.linearised(task)
+        extra = np.stack([np.ones_like(self.fall), -self.k * self.fall])
+        y, p = here.solve(np.concatenate([right, extra]))
+        rows = np.stack([here.mass, here.mass * self.log_density / task.kl])
+        moved = np.einsum("icq,rcq->ir", rows, y)
+        both = np.linalg.solve(moved[:, -2:], lacking[:, None] - moved[:, :-2])
+        return (
+            y[:-2] + np.einsum("er,ecq->rcq", both, y[-2:]),
+            p[:-2] + np.einsum("er,ecq->rcq", both, p[-2:]),
+            both.T,
+        )
+
+    def moved(self, task: _Task, share: float, step: tuple[Array, Array]) -> _Place:
+        """A share of a step of log f and of (c, log k) further."""
+        y, ends = step
+        return _Place.of(
+            task,
+            self.log_density + share * y,
+            self.constant + share * float(ends[0]),
+            self.log_k + share * float(ends[1]),
+        )
 
 
 def solve_weighted(stage: Stage, weights: Array, kl: float, start: Array, k: float) -> Weighted:
@@ -159,36 +132,51 @@ def solve_weighted(stage: Stage, weights: Array, kl: float, start: Array, k: flo
 
     Raises PrecisionError where it does not settle: then the start was too far away.
     """
-    x = np.concatenate([start, [float(start[-1]), np.log(k)]])
-    residual, parts = _residual(stage, weights, kl, x)
+    task = _Task(stage, weights, kl)
+    here = _Place.of(task, start, float(start[-1, -1]), float(np.log(k)))
     for _ in range(_STEPS):
-        size = _size(residual, x)
-        matrix = _jacobian(stage, weights, kl, x, parts)
-        if not np.isfinite(matrix).all():
+        if here.size <= _SOLVED:
+            return _solution(task, here)
+        step = _newton(task, here)
+        further = None if step is None else _further(task, here, step)
+        if further is None:
+            if here.size <= 100.0 * _SOLVED:  # rounding of a long sum
+                return _solution(task, here)
             break
-        jacobian = linalg.lu_factor(matrix)
-        if size <= _SOLVED:
-            return _solution(stage, weights, x, parts, jacobian)
-        step = linalg.lu_solve(jacobian, -residual)
-        # log f may move by a few units at most, where it is not enormous; log k as well
-        reach = np.abs(step) / (3.0 + np.abs(x))
-        share = min(1.0, 1.0 / float(max(reach.max(), 1e-300)))
-        for _ in range(30):
-            trial = x + share * step
-            new, new_parts = _residual(stage, weights, kl, trial)
-            if np.isfinite(new).all() and _size(new, trial) <= (1.0 - share / 4.0) * size:
-                break
-            share /= 2.0
-        else:
-            if size <= 100.0 * _SOLVED:  # rounding of a long sum
-                return _solution(stage, weights, x, parts, jacobian)
-            break
-        x, residual, parts = trial, new, new_parts
+        here = further
     raise PrecisionError(
         f"the policy for these procedures at {kl:g} nats was not found to rounding (residual "
-        f"{_size(residual, x):.1g}); give a smaller budget or fewer procedures.",
+        f"{here.size:.1g}); give a smaller budget or fewer procedures.",
         float("nan"),
     )
+
+
+def _newton(task: _Task, here: _Place) -> tuple[Array, Array] | None:
+    """Newton's step; None where the equations overflow or are singular."""
+    if not (np.isfinite(here.residual).all() and np.isfinite(here.bends).all()):
+        return None
+    try:
+        y, _, ends = here.changes(task, -here.residual[None], -here.lacking)
+    except np.linalg.LinAlgError:
+        return None
+    return (y[0], ends[0]) if np.isfinite(y).all() and np.isfinite(ends).all() else None
+
+
+def _further(task: _Task, here: _Place, step: tuple[Array, Array]) -> _Place | None:
+    """As far along a step as the residual falls; None where it does not."""
+    # log f may move by a few units at most, where it is not enormous; log k as well
+    reach = max(
+        float(np.max(np.abs(step[0]) / (3.0 + np.abs(here.log_density)))),
+        abs(float(step[1][0])) / (3.0 + abs(here.constant)),
+        abs(float(step[1][1])) / (3.0 + abs(here.log_k)),
+    )
+    share = min(1.0, 1.0 / max(reach, 1e-300))
+    for _ in range(_HALVINGS):
+        trial = here.moved(task, share, step)
+        if trial.size <= (1.0 - share / 4.0) * here.size:
+            return trial
+        share /= 2.0
+    return None
 
 
 def follow_from_base(stage: Stage, weights: Array, kl: float) -> Weighted:
@@ -196,12 +184,12 @@ def follow_from_base(stage: Stage, weights: Array, kl: float) -> Weighted:
 
     At a small budget log f is proportional to the sum's derivative at the base.
     """
-    slopes, _ = stage.slopes(np.zeros(stage.log_mass.size))
-    direction = -(stage.fall @ (weights @ slopes))
+    slopes, _ = stage.slopes(np.zeros(stage.log_mass.shape))
+    direction = -stage.falls(np.tensordot(weights, slopes, 1))
     mass = np.exp(stage.log_mass)
-    direction -= mass @ direction
+    direction -= np.sum(mass * direction)
     budget = min(kl, _FIRST_KL)
-    k = float(np.sqrt(2.0 * budget / (mass @ direction**2)))
+    k = float(np.sqrt(2.0 * budget / np.sum(mass * direction**2)))
     found = solve_weighted(stage, weights, budget, k * direction, k)
     factor = _FIRST_FACTOR
     while budget < kl:
@@ -220,57 +208,10 @@ def follow_from_base(stage: Stage, weights: Array, kl: float) -> Weighted:
     return found
 
 
-def _residual(
-    stage: Stage, weights: Array, kl: float, x: Array
-) -> tuple[Array, tuple[Array, Array, Array]]:
-    """Residuals of the coupled equation, the mass and the KL; and what the Jacobian needs."""
-    log_density, constant, k = x[:-2], x[-2], float(np.exp(x[-1]))
-    with np.errstate(over="ignore", invalid="ignore"):
-        slopes, bends = stage.slopes(log_density)
-        fall = stage.fall @ (weights @ slopes)
-        mass = np.exp(log_density + stage.log_mass)
-        spent = entropy_terms(log_density, stage.log_mass).sum()
-    residual = np.concatenate(
-        [log_density + k * fall - constant, [mass.sum() - 1.0, spent / kl - 1.0]]
-    )
-    return residual, (slopes, bends, fall)
-
-
-def _size(residual: Array, x: Array) -> float:
-    """The largest residual, relative to log f where that is large."""
-    scale = 1.0 + np.abs(x)
-    scale[-2:] = 1.0
-    return float(np.max(np.abs(residual) / scale))
-
-
-def _jacobian(
-    stage: Stage, weights: Array, kl: float, x: Array, parts: tuple[Array, Array, Array]
-) -> Array:
-    log_density, k = x[:-2], float(np.exp(x[-1]))
-    _, bends, fall = parts
-    count = log_density.size
-    mass = np.exp(log_density + stage.log_mass)
-    out = np.empty((count + 2, count + 2))
-    out[:count, :count] = (stage.fall * (k * (weights @ bends))) @ stage.moves(log_density)
-    out[np.arange(count), np.arange(count)] += 1.0
-    out[:count, count], out[:count, count + 1] = -1.0, k * fall
-    out[count, :count], out[count + 1, :count] = mass, mass * log_density / kl
-    out[count:, count:] = 0.0
-    return out
-
-
-def _solution(
-    stage: Stage,
-    weights: Array,
-    x: Array,
-    parts: tuple[Array, Array, Array],
-    jacobian: tuple[Array, Array],
-) -> Weighted:
+def _solution(task: _Task, here: _Place) -> Weighted:
     """The record at a solution, with the derivatives of all win rates by all weights."""
-    log_density, k = x[:-2], float(np.exp(x[-1]))
-    slopes = parts[0]
-    pushed = np.zeros((x.size, slopes.shape[0]))
-    pushed[:-2] = -k * (stage.fall @ slopes.T)
-    moved = linalg.lu_solve(jacobian, pushed)[:-2]
-    sensitivity = -(slopes * stage.shares) @ (stage.moves(log_density) @ moved)
-    return Weighted(weights, log_density, k, stage.win_rates(log_density), sensitivity)
+    right = -here.k * task.stage.falls(here.slopes)
+    _, p, _ = here.changes(task, right, np.zeros(2))
+    sensitivity = -np.einsum("icq,jcq->ij", here.slopes, p)
+    won = task.stage.win_rates(here.log_density)
+    return Weighted(task.weights, here.log_density, here.k, won, sensitivity)

@@ -125,10 +125,15 @@ class ContinuousPolicy(Policy):
             tail = np.where(upper, above, below)
             step = np.log(target / tail) * tail * np.exp(-log_weight)
             new = s + np.where(upper, -step, step)
+            move = np.abs(new - s)
         inside = (new > low[active]) & (new < high[active])
-        new = np.where(inside, new, (low[active] + high[active]) / 2)
-        settled = (np.abs(new - s) <= 2e-15 * np.maximum(1.0, np.abs(s))) | (excess == 0.0)
+        # after a step as small as this the next would be rounding, perhaps out of the bracket
+        settled = (move <= _LAST_STEP * np.maximum(1.0, np.abs(s))) | (excess == 0.0)
+        new = np.where(inside | settled, new, (low[active] + high[active]) / 2)
+        new = np.clip(new, low[active], high[active])
+        settled |= new == s
         return np.where(excess == 0.0, s, new), settled
 
 
+_LAST_STEP = 1e-11  # in the logit; Newton squares it
 _CHUNK = 65536  # points evaluated at once: 16 nodes each, about 50 MB of temporaries

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from infalign_theory.cli.options import JsonOption
+from infalign_theory.cli.options import AgainstOption, JsonOption
 
 
 def methods(
@@ -17,13 +17,14 @@ def methods(
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Only this one; repeat for several.")
     ] = None,
+    against_procedure: AgainstOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare alignment methods (RLOO, GRPO, chi-PO, ...) at equal KL."""
     from infalign_theory.cli import printing
     from infalign_theory.methods import table
 
-    found = table(procedure, kl=kl, methods=method)
+    found = table(procedure, kl=kl, methods=method, against_procedure=against_procedure)
     printing.show([printing.fields(row) for row in found.rows], json)
     for entry in found.outside:
         typer.echo(f"note: {entry.name} is outside: {entry.exact}", err=True)

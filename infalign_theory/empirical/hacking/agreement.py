@@ -12,7 +12,7 @@ from infalign_theory.empirical.statistics.uncertainty import Estimate, mean_over
 from infalign_theory.typing import Array
 
 _WORST = 5
-_TOP = 0.1
+_TENTHS = 10
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Agreement:
         Spearman's, over prompts in which both vary.
     top_decile, overall : Estimate
         Mean truth of the top tenth by proxy of each prompt (ties shared), and of all its samples.
+    by_decile : tuple of Estimate
+        Mean truth of each tenth by proxy, the lowest first: how reliable the proxy is where.
     worst : tuple of WorstPrompt
         The five with the smallest AUROC.
     """
@@ -47,6 +49,7 @@ class Agreement:
     rank_correlation: Estimate | None
     top_decile: Estimate
     overall: Estimate
+    by_decile: tuple[Estimate, ...]
     worst: tuple[WorstPrompt, ...]
 
 
@@ -58,7 +61,8 @@ def agreement(pairs: Pairs, level: float = 0.95) -> Agreement:
     ]
     aurocs = np.array([auroc(x, y) for x, y in rows])
     correlations = np.array([_spearman(x, y) for x, y in rows])
-    tops = np.array([_top_mean(x, y) for x, y in rows])
+    tenths = np.array([tenth_means(x, y) for x, y in rows])
+    deciles = tuple(mean_over_prompts(column, level=level) for column in tenths.T)
     means = np.array([y.mean() for _, y in rows])
     order = [int(i) for i in np.argsort(aurocs, kind="stable") if not np.isnan(aurocs[i])]
     return Agreement(
@@ -66,8 +70,9 @@ def agreement(pairs: Pairs, level: float = 0.95) -> Agreement:
         None
         if np.isnan(correlations).all()
         else mean_over_prompts(correlations, level=level, bounds=(-1, 1)),
-        mean_over_prompts(tops, level=level),
+        deciles[-1],
         mean_over_prompts(means, level=level),
+        deciles,
         tuple(
             WorstPrompt(
                 pairs.prompts[i],
@@ -90,24 +95,38 @@ def auroc(proxy: Array, truth: Array) -> float:
     >>> auroc(np.array([1.0, 2.0, 2.0]), np.array([0.0, 1.0, 0.0]))
     0.75
     """
-    better = truth[:, None] > truth[None, :]
-    if not better.any():
+    return weighted_auroc(proxy, truth, np.ones(proxy.size))
+
+
+def weighted_auroc(proxy: Array, truth: Array, weights: Array) -> float:
+    """The same where samples have weights, a pair that of both."""
+    better = (truth[:, None] > truth[None, :]) * weights[:, None] * weights[None, :]
+    total = float(better.sum())
+    if total <= 0.0:
         return float("nan")
     right = np.sign(proxy[:, None] - proxy[None, :])
-    return float(0.5 + 0.5 * right[better].mean())
+    return float(0.5 + 0.5 * np.sum(better * right) / total)
+
+
+def tenth_means(proxy: Array, truth: Array) -> Array:
+    """Mean truth of each tenth by proxy, the lowest first; ties are shared across its edges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tenth_means(np.arange(20.0), np.arange(20.0)).tolist()[:2]
+    [0.5, 2.5]
+    """
+    values, group = np.unique(proxy, return_inverse=True)
+    counts = np.bincount(group, minlength=values.size)
+    means = np.bincount(group, weights=truth, minlength=values.size) / counts
+    climbed = np.concatenate([[0.0], np.cumsum(counts * means)])
+    edges = np.concatenate([[0.0], np.cumsum(counts)])
+    sums = np.diff(np.interp(np.linspace(0.0, proxy.size, _TENTHS + 1), edges, climbed))
+    return np.asarray(sums * _TENTHS / proxy.size)
 
 
 def _spearman(proxy: Array, truth: Array) -> float:
     if np.ptp(proxy) == 0.0 or np.ptp(truth) == 0.0:
         return float("nan")
     return float(np.corrcoef(stats.rankdata(proxy), stats.rankdata(truth))[0, 1])
-
-
-def _top_mean(proxy: Array, truth: Array) -> float:
-    """Mean truth of the top tenth; a tie across its lower edge is shared."""
-    values, group = np.unique(proxy, return_inverse=True)
-    counts = np.bincount(group, minlength=values.size)
-    above = proxy.size - np.cumsum(counts)
-    taken = np.clip(_TOP * proxy.size - above, 0.0, counts)
-    sums = np.bincount(group, weights=truth, minlength=values.size)
-    return float(np.sum(taken * sums / counts) / taken.sum())

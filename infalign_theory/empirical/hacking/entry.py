@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from infalign_theory.checks import real
+from infalign_theory.checks import plain_number, real
 from infalign_theory.empirical.hacking import tilts
 from infalign_theory.empirical.hacking.agreement import agreement
-from infalign_theory.empirical.hacking.results import Hacking, Onset, PickRow, TiltRow
+from infalign_theory.empirical.hacking.decay import decays
+from infalign_theory.empirical.hacking.picks import Picked
+from infalign_theory.empirical.hacking.results import Hacking, Onset, TiltRow
 from infalign_theory.empirical.hacking.samples import Pairs
-from infalign_theory.empirical.hacking.turning import peak, zero_of_slope
 from infalign_theory.empirical.hacking.verdict import verdict
 from infalign_theory.empirical.scores.sources import ScoresLike
 from infalign_theory.empirical.scores.wide import WideLike
-from infalign_theory.empirical.statistics.estimators import picked_truth
+from infalign_theory.empirical.statistics.turning import peaks, zero_of_slope
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
 from infalign_theory.errors import InputError
+from infalign_theory.procedures.names import as_procedure
+from infalign_theory.procedures.soft import SoftBestOfN
+from infalign_theory.procedures.weights import Weight
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
-from infalign_theory.typing import Array, IntArray
+from infalign_theory.typing import Array
 
-_EVERY_N = 64  # up to which every N is listed; beyond, eight an octave
 _ENOUGH = 0.9  # of the prompts must have N samples
 _BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0)
 TRANSFORMS = ("identity", "exp:10")
+SOFT = (5.0,)
 
 
 def hacking(
@@ -35,6 +39,7 @@ def hacking(
     truth: str = "truth",
     prompt: str = "prompt",
     transform: Transform | str | Sequence[Transform | str] = TRANSFORMS,
+    soft: float | str | Sequence[float | str] = SOFT,
     policy: str | None = None,
     base: str | None = None,
     wide: WideLike | None = None,
@@ -54,8 +59,11 @@ def hacking(
         Column names: the proxy, the truth (0/1, true/false or any number), the prompt.
     transform : Transform or str, or a sequence of them
         What training would apply; the first decides ``onset_kl``.
+    soft : float or str, or a sequence of them
+        Strengths of soft best-of-N, as in ``"soft:8@5"``: 5, or ``"5*exp:10"``; may be empty.
     policy, base : str, optional
-        Column that names the policy, and which one is the base, where a table holds several.
+        Column that names the policy, and which one is the base, where a table holds several: the
+        others are trained policies, for ``decay``.
     wide : optional
         Columns of a wide table, as for :func:`infalign_theory.predict`.
     level : float, optional
@@ -94,13 +102,30 @@ def hacking(
     chosen = [as_transform(one) for one in given]
     if not chosen:
         raise InputError("no transform given; name at least one, as in 'identity'.")
-    pairs = Pairs.read(
+    strengths = [soft] if isinstance(soft, (str, float, int)) else list(soft)
+    weights = [_weight(one) for one in strengths]
+    pairs, trained = Pairs.read(
         scores, prompt=prompt, reward=reward, truth=truth, policy=policy, base=base, wide=wide
     )
-    return judge(pairs, chosen, share)
+    return judge(pairs, chosen, level=share, weights=weights, trained=trained)
 
 
-def judge(pairs: Pairs, transforms: Sequence[Transform], level: float = 0.95) -> Hacking:
+def _weight(strength: float | str) -> Weight:
+    """The weight of soft best-of-N from text."""
+    text = strength if isinstance(strength, str) else plain_number(float(strength))
+    found = as_procedure(f"soft:1@{text}")
+    assert isinstance(found, SoftBestOfN)
+    return found.weight
+
+
+def judge(
+    pairs: Pairs,
+    transforms: Sequence[Transform],
+    *,
+    level: float = 0.95,
+    weights: Sequence[Weight] = (),
+    trained: Mapping[str, Pairs] | None = None,
+) -> Hacking:
     """The same from samples in memory."""
     sizes = np.sort(pairs.proxy.sizes)
     largest = int(sizes[int(np.floor((1.0 - _ENOUGH) * sizes.size))])
@@ -111,68 +136,34 @@ def judge(pairs: Pairs, transforms: Sequence[Transform], level: float = 0.95) ->
             f"{pairs.proxy.sizes.size - kept.size} prompts have fewer than {largest} samples and "
             "are left out of best-of-N, so that every N speaks of the same prompts"
         )
-    statements = 1 + len(transforms)  # alarms that may be raised together
-    picks, picked_onset = _picks(pairs.only(kept), largest, level, statements)
-    atoms = tilts.Atoms.of(pairs)
+    statements = 1 + len(transforms)  # the picks together, and each transform
+    picked = Picked.of(pairs.only(kept), largest, weights)
+    first, *others = picked.onsets(level, statements)
     rows: list[TiltRow] = []
-    onsets = [picked_onset]
+    by_tilt = []
     for transform in transforms:
-        found = tilts.path(atoms, transform)
+        found = tilts.path(pairs.samples, transform)
         rows += _tilt_rows(found, level)
-        onsets.append(_onset(found, level, statements))
+        by_tilt.append(_onset(found, level, statements))
     agreed = agreement(pairs, level)
+    decay, untold = decays(pairs, trained or {}, transforms[0], level)
+    notes += untold
+    picks = picked.best(level)
+    onsets = (first, *by_tilt, *others)
     return Hacking(
         best_of_n=picks,
+        soft_best_of_n=picked.soft(level),
         tilt=tuple(rows),
-        onset_n=None if picked_onset.at is None else int(picked_onset.at),
-        onset_kl=onsets[1].at,
-        onsets=tuple(onsets),
+        onset_n=None if first.at is None else int(first.at),
+        onset_kl=by_tilt[0].at,
+        onsets=onsets,
         agreement=agreed,
+        decay=decay,
         prompts=len(pairs.prompts),
         samples=pairs.truth.size,
-        verdict=verdict(picks, onsets, agreed, level),
+        verdict=verdict(picks, onsets, agreed, decay, level),
         notes=tuple(notes),
-    )
-
-
-def listed(largest: int) -> IntArray:
-    """Every N up to 64, then eight an octave.
-
-    Examples
-    --------
-    >>> listed(5).tolist(), listed(100).size
-    ([1, 2, 3, 4, 5], 70)
-    """
-    dense = np.arange(1, min(largest, _EVERY_N) + 1)
-    if largest <= _EVERY_N:
-        return dense
-    octaves = np.log2(largest / _EVERY_N)
-    sparse = _EVERY_N * 2.0 ** (np.arange(1, int(np.ceil(8 * octaves))) / 8.0)
-    return np.unique(np.concatenate([dense, np.round(sparse).astype(int), [largest]]))
-
-
-def _picks(
-    pairs: Pairs, largest: int, level: float, statements: int
-) -> tuple[tuple[PickRow, ...], Onset]:
-    """Mean proxy and truth of the best of N, and where the truth peaks."""
-    ns = listed(largest)
-    truths = np.stack([picked_truth(pairs.proxy, pairs.truth, f"bon:{n}") for n in ns], axis=1)
-    rewards = [picked_truth(pairs.proxy, pairs.proxy.values, f"bon:{n}").mean() for n in ns]
-    bounds = (float(pairs.truth.min()), float(pairs.truth.max()))
-    rows = []
-    for at, n in enumerate(ns):
-        estimate = mean_over_prompts(truths[:, at], level=level, bounds=bounds)
-        rows.append(PickRow(int(n), float(rewards[at]), estimate.value, estimate.ci))
-    found = peak(truths, level, statements)
-    possible = ns[found.possible]
-    best = float(ns[found.at])
-    return tuple(rows), Onset(
-        "best-of-n",
-        best if found.falls else None,
-        best,
-        (float(possible[0]), float(possible[-1])),
-        float(ns[-1]),
-        f"there are {largest} samples a prompt",
+        level=level,
     )
 
 
@@ -198,12 +189,13 @@ def _at(found: tilts.Path, nats: float) -> Array:
 def _onset(found: tilts.Path, level: float, statements: int) -> Onset:
     """Where the truth along a transform peaks, and whether it falls beyond."""
     # every other budget is enough for the alarm: neighbours hardly differ
-    falls = peak(found.truths[:, ::2], level, statements).falls
+    falls = peaks([found.truths[:, ::2]], level, statements)[0].falls
     return Onset(
-        found.transform,
-        found.peak if falls else None,
-        found.peak,
-        zero_of_slope(found.kl, found.slopes, level),
-        float(found.kl[-1]),
-        found.limited_by,
+        name=found.transform,
+        by_n=False,
+        at=found.peak if falls else None,
+        peak=found.peak,
+        ci=zero_of_slope(found.kl, found.slopes, level),
+        searched_to=float(found.kl[-1]),
+        limited_by=found.limited_by,
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from infalign_theory.empirical.scores.groups import Groups
-from infalign_theory.empirical.scores.reading import read_scores
+from infalign_theory.empirical.scores.reading import read_policies
 from infalign_theory.empirical.scores.sources import ScoresLike
 from infalign_theory.empirical.scores.wide import WideLike
+from infalign_theory.empirical.statistics.truth import TruthPairs
 from infalign_theory.errors import InputError
 from infalign_theory.typing import Array, IntArray
 
@@ -23,18 +24,25 @@ class Pairs:
     Attributes
     ----------
     prompts : tuple of str
-    proxy : Groups
-        Sorted within each prompt.
-    truth : ndarray, shape (M,)
-        Finite, in the same order.
+    samples : TruthPairs
+        (proxy, truth) of every prompt.
     notes : tuple of str
         What was left out.
     """
 
     prompts: tuple[str, ...]
-    proxy: Groups
-    truth: Array
+    samples: TruthPairs
     notes: tuple[str, ...]
+
+    @property
+    def proxy(self) -> Groups:
+        """Proxy rewards, sorted within each prompt."""
+        return self.samples.proxy
+
+    @property
+    def truth(self) -> Array:
+        """Truth of each sample in the same order, finite."""
+        return self.samples.truth
 
     @classmethod
     def read(
@@ -47,14 +55,28 @@ class Pairs:
         policy: str | None,
         base: str | None,
         wide: WideLike | None,
-    ) -> Pairs:
-        """From files or tables; samples without a truth are left out and counted."""
-        table = read_scores(
+    ) -> tuple[Pairs, dict[str, Pairs]]:
+        """The base's pairs from files or tables, and those of all other policies by name.
+
+        Samples without a truth are left out and counted; other policies with truths on fewer than
+        two prompts are left out with a note.
+        """
+        tables = read_policies(
             scores, prompt=prompt, reward=reward, truth=truth, policy=policy, base=base, wide=wide
         )
-        if table.truth is None:
+        (_, first), *others = tables.items()
+        if first.truth is None:
             raise InputError(f"column {truth!r} was not read; name the column of the truth.")
-        return cls.of(table.prompts, table.rewards, table.truth)
+        own = cls.of(first.prompts, first.rewards, first.truth)
+        trained, notes = {}, []
+        for name, table in others:
+            assert table.truth is not None  # the same columns as the base's
+            known = table.rewards.sums((~np.isnan(table.truth)).astype(np.float64))
+            if np.count_nonzero(known) < _FEWEST_PROMPTS:
+                notes.append(f"{name}: too few prompts have a truth; it is left out")
+            else:
+                trained[name] = cls.of(table.prompts, table.rewards, table.truth)
+        return replace(own, notes=(*own.notes, *notes)), trained
 
     @classmethod
     def of(cls, prompts: tuple[str, ...], proxy: Groups, truth: Array) -> Pairs:
@@ -77,12 +99,15 @@ class Pairs:
             )
         return cls(
             tuple(prompts[i] for i in kept),
-            Groups(proxy.values[known], np.concatenate([[0], np.cumsum(sizes[kept])])),
-            truth[known],
+            TruthPairs.of(
+                Groups(proxy.values[known], np.concatenate([[0], np.cumsum(sizes[kept])])),
+                truth[known],
+            ),
             tuple(notes),
         )
 
     def only(self, chosen: IntArray) -> Pairs:
         """Some of the prompts, by position."""
-        proxy, at = self.proxy.reordered(chosen)
-        return Pairs(tuple(self.prompts[int(i)] for i in chosen), proxy, self.truth[at], self.notes)
+        return Pairs(
+            tuple(self.prompts[int(i)] for i in chosen), self.samples.only(chosen), self.notes
+        )

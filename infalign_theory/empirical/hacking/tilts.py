@@ -6,76 +6,48 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infalign_theory.empirical.hacking.samples import Pairs
-from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptTilt, tilted
+from infalign_theory.empirical.statistics.prompt_bases import PromptTilt, tilted
+from infalign_theory.empirical.statistics.truth import FEWEST_EFFECTIVE, TruthPairs
 from infalign_theory.errors import InputError
 from infalign_theory.policies.families import solve
+from infalign_theory.procedures import Standard
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
 
-FEWEST_EFFECTIVE = 4.0  # samples a prompt that a tilted law must still rest on, at the median
 _SMALLEST, _LARGEST, _POINTS = 0.01, 12.0, 40
 _CLOSEST = 0.98  # of the largest KL that the samples can spend
 
 
-@dataclass(frozen=True)
-class Atoms:
-    """Every prompt's distinct proxies, with their mean truths and numbers of samples."""
+def slopes(pairs: TruthPairs, transform: Transform, tilt: PromptTilt) -> Array:
+    """d truth / d log k of each prompt's *population*, to first order in 1 / samples.
 
-    bases: PromptBases
-    truth: Array
-    counts: Array
+    It is the mean of h(u) = f (log f + const) times the truth. Ranks among m samples scatter
+    around u, so that h at a sample's rank has mean h + [h' (1/2 - u) + h'' u (1 - u) / 2] / m
+    (less for ties); that bias, which delays the turn, is taken off.
+    """
+    bases = pairs.bases
+    u = bases.points.u
+    step = np.minimum(u, 1.0 - u) / 4.0
+    mass = bases.mass * np.exp(tilt.log_ratio)
+    mean = bases.spread_out(bases.sums(mass * np.where(mass > 0.0, tilt.log_ratio, 0.0)))
 
-    @classmethod
-    def of(cls, pairs: Pairs) -> Atoms:
-        proxy = pairs.proxy
-        bases = PromptBases.of(proxy)
-        new = np.diff(proxy.values, prepend=np.nan) != 0.0
-        new[proxy.offsets[:-1]] = True
-        atom = np.cumsum(new) - 1
-        counts = np.bincount(atom).astype(np.float64)
-        return cls(bases, np.bincount(atom, weights=pairs.truth) / counts, counts)
+    def weight(at: Array) -> Array:
+        change = transform.changes(Points.from_pair(at, 1.0 - at), bases.points)
+        exponent = tilt.log_ratio + tilt.k * change
+        return np.exp(exponent) * np.where(exponent > -700.0, exponent - mean, 0.0)
 
-    def truths(self, tilt: PromptTilt) -> Array:
-        """Mean truth of each prompt's tilted policy."""
-        mass = self.bases.mass * np.exp(tilt.log_ratio)
-        return self.bases.sums(mass * self.truth)
-
-    def slopes(self, transform: Transform, tilt: PromptTilt) -> Array:
-        """d truth / d log k of each prompt's *population*, to first order in 1 / samples.
-
-        It is the mean of h(u) = f (log f + const) times the truth. Ranks among m samples scatter
-        around u, so that h at a sample's rank has mean h + [h' (1/2 - u) + h'' u (1 - u) / 2] / m
-        (less for ties); that bias, which delays the turn, is taken off.
-        """
-        bases = self.bases
-        u = bases.points.u
-        step = np.minimum(u, 1.0 - u) / 4.0
-        mass = bases.mass * np.exp(tilt.log_ratio)
-        mean = bases.spread_out(bases.sums(mass * np.where(mass > 0.0, tilt.log_ratio, 0.0)))
-
-        def weight(at: Array) -> Array:
-            change = transform.changes(Points.from_pair(at, 1.0 - at), bases.points)
-            exponent = tilt.log_ratio + tilt.k * change
-            return np.exp(exponent) * np.where(exponent > -700.0, exponent - mean, 0.0)
-
-        with np.errstate(all="ignore"):
-            below, here, above = (weight(at) for at in (u - step, u, u + step))
-        first = (above - below) / (2.0 * step)
-        second = (above - 2.0 * here + below) / step**2
-        samples = bases.spread_out(bases.sums(self.counts))
-        scatter = u * (1.0 - u) - bases.mass / 4.0  # a tie's rank is its middle
-        bias = (first * (0.5 - u) + second * scatter / 2.0) / samples
-        # a first-order correction: where it is not small there is nothing to correct by
-        bias = np.clip(bias, -np.abs(here) / 2.0, np.abs(here) / 2.0)
-        centred = self.truth - bases.spread_out(bases.sums(bases.mass * self.truth))
-        return bases.sums(bases.mass * (here - bias) * centred)
-
-    def effective(self, tilt: PromptTilt) -> float:
-        """Median over prompts of the effective number of samples, 1 / sum of squared weights."""
-        mass = self.bases.mass * np.exp(tilt.log_ratio)
-        return float(np.median(1.0 / self.bases.sums(mass**2 / self.counts)))
+    with np.errstate(all="ignore"):
+        below, here, above = (weight(at) for at in (u - step, u, u + step))
+    first = (above - below) / (2.0 * step)
+    second = (above - 2.0 * here + below) / step**2
+    samples = bases.spread_out(bases.sums(pairs.samples))
+    scatter = u * (1.0 - u) - bases.mass / 4.0  # a tie's rank is its middle
+    bias = (first * (0.5 - u) + second * scatter / 2.0) / samples
+    # a first-order correction: where it is not small there is nothing to correct by
+    bias = np.clip(bias, -np.abs(here) / 2.0, np.abs(here) / 2.0)
+    centred = pairs.atom_truth - bases.spread_out(bases.sums(bases.mass * pairs.atom_truth))
+    return bases.sums(bases.mass * (here - bias) * centred)
 
 
 @dataclass(frozen=True)
@@ -108,9 +80,9 @@ class Path:
         return float(self.kl[int(np.argmax(np.append(0.0, climbed)))])
 
 
-def path(atoms: Atoms, transform: Transform) -> Path:
+def path(pairs: TruthPairs, transform: Transform) -> Path:
     """Truth along a transform, up to the KL at which too few samples carry the tilted law."""
-    family = tilted(transform, atoms.bases)
+    family = tilted(transform, pairs.bases)
     largest = min(_LARGEST, _CLOSEST * family.limit)
     if largest <= _SMALLEST:
         raise InputError(
@@ -118,20 +90,20 @@ def path(atoms: Atoms, transform: Transform) -> Path:
             "proxy hardly tells them apart: give more samples a prompt, or a finer proxy."
         )
     kl: list[float] = []
-    truths, slopes, log_k = [], [], []
+    truths, rates, log_k = [], [], []
     limited_by = f"{largest:.3g} nats, about the most these samples can spend"
     tilt: PromptTilt | None = None
     for nats in np.linspace(np.sqrt(_SMALLEST), np.sqrt(largest), _POINTS) ** 2:
         tilt = solve(family, float(nats), tilt, 0.0 if tilt is None else tilt.k)
-        if atoms.effective(tilt) < FEWEST_EFFECTIVE:
+        if pairs.carrying(tilt.log_ratio) < FEWEST_EFFECTIVE:
             limited_by = (
                 f"beyond {kl[-1] if kl else 0.0:.2g} nats fewer than {FEWEST_EFFECTIVE:g} samples "
                 "a prompt carry the policy"
             )
             break
         kl.append(float(nats))
-        truths.append(atoms.truths(tilt))
-        slopes.append(atoms.slopes(transform, tilt))
+        truths.append(pairs.means(tilt.log_ratio, Standard()))
+        rates.append(slopes(pairs, transform, tilt))
         log_k.append(float(np.log(tilt.k)))
     if len(kl) < 2:
         raise InputError(
@@ -142,7 +114,7 @@ def path(atoms: Atoms, transform: Transform) -> Path:
         transform.name,
         np.array(kl),
         np.array(truths).T,
-        np.array(slopes).T,
+        np.array(rates).T,
         np.array(log_k),
         limited_by,
     )

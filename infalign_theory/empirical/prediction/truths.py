@@ -16,11 +16,10 @@ from infalign_theory.empirical.statistics.prompt_bases import PromptBases, tilte
 from infalign_theory.empirical.statistics.ties import BaseLaw
 from infalign_theory.empirical.statistics.truth import (
     FEWEST_EFFECTIVE,
-    Onset,
     TruthPairs,
-    onset,
     true_win_rate,
 )
+from infalign_theory.empirical.statistics.turning import NO_TURN, turn
 from infalign_theory.errors import InfalignError
 from infalign_theory.policies.alignment import align
 from infalign_theory.policies.core import Policy
@@ -44,7 +43,7 @@ class TruthRows:
     def completed(self, row: PredictedRow, choice: Choice) -> tuple[PredictedRow, tuple[str, ...]]:
         """The row with its truth, and what must be told of it."""
         curve = self._curve(choice, row.law)
-        found = onset(curve.kls, curve.truths) if curve is not None else Onset(None, None, 0.0)
+        found = NO_TURN if curve is None else turn(curve.kls, curve.truths)
         ratio_of = _RatioOf(choice, self.contest, row)
         try:
             truth = true_win_rate(
@@ -53,21 +52,22 @@ class TruthRows:
         except InfalignError as error:
             return row, (f"{row.transform}: no true win rate: {error}",)
         if truth.effective_samples < FEWEST_EFFECTIVE:
-            told = plain_number(float(f"{found.reach:.2g}"))
+            reach = 0.0 if curve is None else float(curve.kls[-1])
+            told = plain_number(float(f"{reach:.2g}"))
             note = (
                 f"{row.transform} under {row.procedure} at {row.kl:.3g} nats: these samples cannot "
                 f"tell the truth beyond {told} nats; the tilt leaves "
-                f"{truth.effective_samples:.1f} effective samples a prompt, fewer than "
+                f"{truth.effective_samples:.1f} effective samples of the median prompt, fewer than "
                 f"{FEWEST_EFFECTIVE:g}: take more samples a prompt or a smaller KL"
             )
             kept = replace(row, effective_samples=truth.effective_samples)
-            return replace(kept, onset_kl=found.kl, onset_ci=found.ci), (note,)
+            return replace(kept, onset_kl=found.at, onset_ci=found.ci), (note,)
         return (
             replace(
                 row,
                 true_win_rate=truth.estimate.value,
                 true_ci=truth.estimate.ci,
-                onset_kl=found.kl,
+                onset_kl=found.at,
                 onset_ci=found.ci,
                 effective_samples=truth.effective_samples,
             ),
@@ -114,7 +114,7 @@ class TruthRows:
                 ratio = self._at(choice, law, kl)(self.pairs.bases)
             except InfalignError:
                 return False
-            return float(np.mean(self.pairs.effective_samples(ratio))) >= FEWEST_EFFECTIVE
+            return self.pairs.carrying(ratio) >= FEWEST_EFFECTIVE
 
         low, high = _SMALLEST_KL, 2 * _SMALLEST_KL
         if not tellable(low):

@@ -1,37 +1,24 @@
-"""The report of a validation: one HTML page that needs nothing but itself.
-
-No script, no request, no time of day: the same result gives the same bytes. Whatever users named
-is escaped by the template engine, and before that freed of characters that act without showing.
-"""
+"""The report of a validation: one HTML page that needs nothing but itself."""
 
 from __future__ import annotations
 
 import math
-import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from infalign_theory import __version__
 from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.report import pictures
 from infalign_theory.empirical.report.plates import Plate
+from infalign_theory.empirical.report.writing import NOTHING, environment, prose, versions
 from infalign_theory.empirical.statistics.uncertainty import Estimate
-from infalign_theory.empirical.validation.phrasing import percent, procedure_words
+from infalign_theory.empirical.validation.phrasing import procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation, WinRate
 from infalign_theory.empirical.validation.verdicts import hacking
 from infalign_theory.output import write_atomically
-from infalign_theory.plotting.style import minus
 
-NOTHING = "\N{EN DASH}"
-LONGEST = 100  # letters of a name that are shown
 MOST_ROWS = 300  # of paired differences: a hundred policies make thousands
-_PACKAGES = {"NumPy": "numpy", "SciPy": "scipy", "DuckDB": "duckdb", "Numba": "numba"}
 _NO_RATIOS = "No log-ratios were given (log_ratio=, --log-ratio)."
 _K1 = "Mean log-ratio: unbiased, may be negative by chance."
 _K3 = (
@@ -42,8 +29,6 @@ _K3 = (
 _LAW = "Exact for the law; right as far as the law is."
 _CALIBRATED = "Without any law: a lower bound, since ranks in bins forget part of what changed."
 _FLOOR = "Least KL of any policy with this win rate of single samples."
-_TIMES = " \N{MULTIPLICATION SIGN} "
-_POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def write_report(result: Validation, path: Path, command: str | None) -> None:
@@ -53,26 +38,9 @@ def write_report(result: Validation, path: Path, command: str | None) -> None:
 
 def render(result: Validation, command: str | None) -> str:
     """The page: verdicts first, then pictures, then every number, then how it was made."""
-    environment = Environment(
-        loader=PackageLoader("infalign_theory", "empirical/report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_finalize,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": _percent,
-        "points": _points,
-        "share_interval": _share_interval,
-        "points_interval": _points_interval,
-        "number": number,
-        "interval": _interval,
-        "signed": _signed,
-        "cut": cut,
-        "procedure": _procedure,
-    }
-    return environment.get_template("report.html.j2").render(
+    pages = environment()
+    pages.filters["procedure"] = _procedure
+    return pages.get_template("report.html.j2").render(
         result=result,
         sections=[_Section.of(result, policy) for policy in result.policies.values()],
         differences=result.differences[:MOST_ROWS],
@@ -84,11 +52,8 @@ def render(result: Validation, command: str | None) -> str:
         panels=pictures.PANELS,
         nothing=NOTHING,
         command=command,
-        versions={
-            "infalign-theory": __version__,
-            "Python": platform.python_version(),
-            **{name: metadata.version(package) for name, package in _PACKAGES.items()},
-        },
+        call="validate(…).report(…)",
+        versions=versions(),
     )
 
 
@@ -197,78 +162,6 @@ def _missing(policy: PolicyValidation) -> Iterator[str]:
         yield "no efficiency: the run does not win, or its KL cannot be what was given"
 
 
-def visible(text: str) -> str:
-    """Text with every character that acts without showing, as its escape sequence.
-
-    Examples
-    --------
-    >>> print(visible("a" + chr(0x202E) + "b" + chr(0)))
-    a\\u202eb\\x00
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def cut(text: str) -> str:
-    """A name of any length, shortened to what a page can show."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-def prose(text: str, names: Iterable[str | None]) -> str:
-    """A sentence with the long ones of the names in it shortened."""
-    for name in names:
-        if name is not None:
-            text = text.replace(name, cut(name)) if len(name) > LONGEST else text
-    return text
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number to some significant digits; a dash where there is none.
-
-    Examples
-    --------
-    >>> number(0.28644), number(77773.2), number(float("inf")) == NOTHING
-    ('0.286', '77773', True)
-    """
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    if 10.0**digits <= abs(value) < 1e6:
-        return minus(f"{value:.0f}")
-    text, e, power = f"{value:#.{digits}g}".partition("e")
-    return minus(text.removesuffix(".")) + (
-        f"{_TIMES}10{str(int(power)).translate(_POWERS)}" if e else ""
-    )
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else percent(value)
-
-
-def _points(value: float) -> str:
-    """A difference of shares in percentage points."""
-    return minus(f"{100 * value:+.1f}")
-
-
-def _points_interval(pair: tuple[float, float] | None) -> str:
-    return NOTHING if pair is None else " to ".join(map(_points, pair))
-
-
-def _signed(value: float | None) -> str:
-    return NOTHING if value is None else minus(f"{value:+.2f}")
-
-
-def _interval(pair: tuple[float | None, float | None] | None) -> str:
-    return NOTHING if pair is None else " to ".join(map(number, pair))
-
-
-def _share_interval(pair: tuple[float, float] | None) -> str:
-    return NOTHING if pair is None else f"{100 * pair[0]:.1f} to {percent(pair[1])}"
-
-
 def _procedure(name: str) -> str:
     words = procedure_words(name)
     return words[0].upper() + words[1:]
-
-
-def _finalize(value: object) -> object:
-    """What every expression of the template goes through; markup is the template's own."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -16,9 +16,9 @@ _TEXTS = {
     "unnamed_prompt": "{rows} without a prompt left out",
     "unnamed_policy": "{rows} without a policy left out",
     "bad_reward": "{rows} with a missing or unusable reward left out",
-    "repeated_sample": "{rows} that repeat a sample already counted left out",
+    "repeated_sample": "{rows} repeating a sample already counted left out",
     "conflicting_sample": "{rows} with a sample's name given before but other numbers, kept",
-    "repeated_row": "{rows} that repeat another in every column, kept: name the column that tells "
+    "repeated_row": "{rows} repeating another in every column, kept: name the column that tells "
     "samples apart (sample=, --sample) to leave repeated samples out",
     "doubled": "{prompts}, in all of which every score of the base occurs an even number of "
     "times: were its rows read twice?",

@@ -99,6 +99,30 @@ def read_scores(
         return _read(connection, source, kept, {})
 
 
+def read_policies(
+    scores: ScoresLike,
+    *,
+    prompt: str = "prompt",
+    reward: str = "reward",
+    policy: str | None = None,
+    base: str | None = None,
+    truth: str | None = None,
+    wide: WideLike | None = None,
+    memory: str = "1GB",
+) -> dict[str, PromptScores]:
+    """Scores of all policies by name, the base's first; arguments as of :func:`read_scores`."""
+    columns = {"prompt": prompt, "reward": reward, "policy": policy, "truth": truth}
+    source = Source.of(scores, columns, by_part=policy is None and base is not None, wide=wide)
+    with database(check_memory(memory)) as connection:
+        if policy is None and base is None and not source.named:
+            return {_ALL: _pooled(connection, source)}
+        source.load(connection)
+        names = source.policies(connection)
+        kept = _base_of(names, policy, base)
+        others = [name for name in names if name != kept]
+        return {name: _read(connection, source, name, {}) for name in (kept, *others)}
+
+
 def _base_of(names: list[str], policy: str | None, base: str | None) -> str:
     """The policy to keep: the one asked for, or the only one."""
     where = "the scores hold" if policy is None else f"column {policy!r} holds"

@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from infalign_theory.empirical.scores.groups import Groups, check_sorted
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases
@@ -23,11 +22,9 @@ from infalign_theory.kernels import ustatistics
 from infalign_theory.procedures import Procedure
 from infalign_theory.typing import Array, IntArray
 
-# effective samples a prompt below which a tilt is not read off its base samples
-FEWEST_EFFECTIVE = 3.0
+# effective samples of the median prompt below which a tilt is not read off its base samples
+FEWEST_EFFECTIVE = 4.0
 _MOST_COPIES = 4_000_000  # samples in all copies of the jackknife
-_FALSE_ALARMS = 0.05
-_RESAMPLES = 1000
 _UNIT = (0.0, 1.0)
 
 
@@ -75,7 +72,7 @@ class TruthPairs:
         return PromptBases.of(self.proxy)
 
     @cached_property
-    def _atom(self) -> IntArray:
+    def atom(self) -> IntArray:
         """Atom of each sample."""
         new = np.ones(self.proxy.values.size, dtype=bool)
         new[1:] = np.diff(self.proxy.values) != 0
@@ -83,9 +80,14 @@ class TruthPairs:
         return np.cumsum(new) - 1
 
     @cached_property
-    def _samples(self) -> Array:
+    def samples(self) -> Array:
         """How many samples share each atom."""
-        return np.bincount(self._atom).astype(np.float64)
+        return np.bincount(self.atom).astype(np.float64)
+
+    @cached_property
+    def atom_truth(self) -> Array:
+        """Mean truth of the samples of each atom."""
+        return np.bincount(self.atom, weights=self.truth) / self.samples
 
     @cached_property
     def _order(self) -> IntArray:
@@ -94,7 +96,7 @@ class TruthPairs:
 
     def shared(self, atom_mass: Array) -> Array:
         """The mass of each atom, shared equally by its samples."""
-        return np.asarray((atom_mass / self._samples)[self._atom])
+        return np.asarray((atom_mass / self.samples)[self.atom])
 
     def win_rates(
         self, log_ratio: Array, procedure: Procedure, against: Procedure | None = None
@@ -122,6 +124,15 @@ class TruthPairs:
         """Kish's effective number of each prompt's samples under the tilt: 1 / sum of squares."""
         weights = self.shared(self.bases.mass * np.exp(log_ratio))
         return np.asarray(1.0 / self.proxy.sums(weights**2))
+
+    def carrying(self, log_ratio: Array) -> float:
+        """Effective samples of the median prompt: what :data:`FEWEST_EFFECTIVE` is a floor of."""
+        return float(np.median(self.effective_samples(log_ratio)))
+
+    def only(self, chosen: IntArray) -> TruthPairs:
+        """Some of the prompts, by position."""
+        proxy, at = self.proxy.reordered(chosen)
+        return TruthPairs(proxy, self.truth[at], self.excluded)
 
     @cached_property
     def thinned(self) -> ThinnedPairs | None:
@@ -163,82 +174,6 @@ class ThinnedPairs:
 
 
 @dataclass(frozen=True)
-class Onset:
-    """Where the truth stops rising along a tilt.
-
-    ``kl`` in nats, with an interval ``ci`` over prompts; both None where no fall is told from
-    chance. ``reach`` is the largest KL these samples can tell of.
-    """
-
-    kl: float | None
-    ci: tuple[float, float] | None
-    reach: float
-
-
-def onset(kls: ArrayLike, truths: Array, seed: int = 0) -> Onset:
-    r"""KL from which on the truth falls, from each prompt's curve of truth against KL.
-
-    ``kls``, shape (M,), rise; ``truths``, shape (P, M), holds a prompt's truth at each. The onset
-    is the peak of the mean curve, told only if the fall from it to some later KL is more than
-    chance gives a curve that never falls: the largest studentised fall is compared with its
-    95 % quantile under multiplier resampling of prompts, so that at most about 5 % of worlds
-    without a fall raise an alarm. The interval holds the peaks of resampled prompts.
-
-    Examples
-    --------
-    >>> kl = np.linspace(0, 1, 11)
-    >>> noise = np.random.default_rng(0).normal(0, 0.01, (50, 1))
-    >>> round(onset(kl, 0.5 + kl * (1 - kl) + noise).kl, 2)
-    0.5
-    """
-    nats = np.asarray(kls, dtype=np.float64)
-    reach = float(nats[-1])
-    prompts, points = truths.shape
-    if prompts < 2 or points < 3:
-        return Onset(None, None, reach)
-    rng = np.random.default_rng(seed)
-    mean = truths.mean(axis=0)
-    rises = np.diff(truths, axis=1)
-    # falls over one step, and from each point to the end
-    tails = np.cumsum(rises[:, ::-1], axis=1)[:, ::-1]
-    changes = np.concatenate([rises, tails], axis=1)
-    centre = changes.mean(axis=0)
-    error = changes.std(axis=0, ddof=1) / np.sqrt(prompts)
-    told = error > 1e-12
-    exact = bool(np.any(~told & (centre < -1e-12)))
-    if told.any():
-        signs = rng.standard_normal((_RESAMPLES, prompts))
-        noise = signs @ (changes[:, told] - centre[told]) / (prompts * error[told])
-        limit = float(np.quantile(noise.max(axis=1), 1.0 - _FALSE_ALARMS))
-        # heavier tails where prompts are few
-        limit *= float(special.stdtrit(prompts - 1, 0.975) / special.ndtri(0.975))
-        alarm = bool(np.max(-centre[told] / error[told]) > limit)
-    else:
-        alarm = False
-    if not (alarm or exact):
-        return Onset(None, None, reach)
-    drawn = rng.multinomial(prompts, np.full(prompts, 1.0 / prompts), size=_RESAMPLES)
-    peaks = np.array([_peak(nats, curve) for curve in drawn @ truths / prompts])
-    low, high = (float(x) for x in np.quantile(peaks, [0.025, 0.975]))
-    return Onset(_peak(nats, mean), (low, high), reach)
-
-
-def _peak(kls: Array, curve: Array) -> float:
-    """Where a curve is largest: the top of the parabola through the highest point's neighbours."""
-    at = int(np.argmax(curve))
-    if at in (0, kls.size - 1):
-        return float(kls[at])
-    x, y = kls[at - 1 : at + 2], curve[at - 1 : at + 2]
-    steps, slopes = np.diff(x), np.diff(y) / np.diff(x)
-    bend = slopes[0] - slopes[1]
-    if bend <= 0.0:
-        return float(x[1])
-    middle = (x[:-1] + x[1:]) / 2
-    top = middle[0] + slopes[0] / bend * (steps.sum() / 2)
-    return float(np.clip(top, x[0], x[2]))
-
-
-@dataclass(frozen=True)
 class TrueWinRate:
     """The true win rate of one policy from base samples, with its interval over prompts."""
 
@@ -266,7 +201,7 @@ def true_win_rate(
     else:
         ratio = log_ratio_of(thinned.pairs.bases)
         values = thinned.corrected(thinned.pairs.win_rates(ratio, procedure, against))
-    effective = float(np.mean(pairs.effective_samples(own)))
+    effective = pairs.carrying(own)
     found = mean_over_prompts(values, level=level, bounds=_UNIT)
     clipped = Estimate(
         min(max(found.value, 0.0), 1.0), found.stderr, found.ci, found.prompts, pairs.excluded

@@ -1,0 +1,1 @@
+"""What the work costs, beside what others need for the same."""

@@ -1,0 +1,57 @@
+"""One command, one table: ``python -m benchmarks [--output docs/benchmarks.md]``.
+
+Every ratio is of two times of one run on one machine, on the same work at the same or a better
+accuracy. Times are medians with their range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import continuous, discrete, processes, scores
+
+PACKAGES = ["infalign-theory", "numpy", "scipy", "numba", "cvxpy", "clarabel", "pandas"]
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    lines = ["# Benchmarks", "", *(__doc__ or "").splitlines()[2:], ""]
+    lines.append(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+        + ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+        + "."
+    )
+    lines += ["", "| work | ours | peer | theirs | ratio | wanted | accuracy |", "|" + "---|" * 7]
+    for part in (continuous, discrete, scores):
+        for row in part.rows():
+            ratio = row.theirs.median / row.ours.median
+            lines.append(
+                f"| {row.work} | {row.ours} | {row.peer} | {row.theirs} | {ratio:.3g} "
+                f"| {row.wanted} | {row.accuracy} |"
+            )
+    lines += ["", "| work | time | wanted |", "|---|---|---|"]
+    for work, spent, wanted in [*continuous.alone(), *processes.rows()]:
+        lines.append(f"| {work} | {spent} | {wanted} |")
+    lines += ["", "| growth of time | exponent |", "|---|---|"]
+    for work, exponent in discrete.growth():
+        lines.append(f"| {work} | {exponent:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, print, and write the page where asked."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--output", type=Path, help="also written here")
+    chosen = asked.parse_args()
+    text = page()
+    print(text)
+    if chosen.output:
+        chosen.output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
