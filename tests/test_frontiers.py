@@ -8,6 +8,9 @@ from scipy import integrate
 
 import infalign_theory as it
 from infalign_theory.errors import OutOfReachError
+from infalign_theory.quadrature.points import Points
+from infalign_theory.transforms.core import Transform
+from infalign_theory.transforms.remembered import Remembered
 
 KLS = [0.0, 1e-8, 0.01, 0.3, 1.0, 4.0]
 BASE = it.Discrete([0.3, 0.2, 0.1, 0.25, 0.15])
@@ -123,6 +126,37 @@ def test_a_jump_in_the_formula_is_marched_or_walked_alike():
     for i in (0, 20, 39):
         policy = it.align("step(u-0.5)", kl=kl[i])
         assert curve.win_rate[i] == pytest.approx(it.win_rate(policy, "bon:4"), abs=1e-10)
+
+
+SPIKE = "u + 3*exp(-1e7*(u-0.6180339)**2)"  # three times the weight on 2 parts in 10 000
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_spike_between_the_samples_is_seen_along_a_frontier_too(count):
+    """The cache along budgets keeps the proof that nothing hides between samples."""
+    phi = it.Expression(SPIKE)
+    found = it.frontier(phi, "bon:4", kl=np.linspace(0.02, 0.03, count))
+    exact = it.align(phi, kl=0.02)
+    assert found.beta[0] == pytest.approx(exact.beta, rel=1e-9)
+    assert found.win_rate[0] == pytest.approx(it.win_rate(exact, "bon:4"), abs=1e-10)
+
+
+def test_a_remembered_transform_is_the_transform():
+    """Whatever a transform says of itself, the cache around it says too."""
+    phi = it.Expression("abs(u - 0.4) + 3*exp(-1e7*(u-0.6180339)**2)")
+    cached = Remembered(phi)
+    points = Points.from_logit(np.linspace(-3.0, 3.0, 7))
+    middle, half = np.linspace(-2.0, 2.0, 5), np.full(5, 0.5)
+    for name in ("name", "anchor", "slopes", "in_logit", "breaks"):
+        assert getattr(cached, name) == getattr(phi, name)
+    for _ in range(2):
+        assert all(map(np.array_equal, cached.measured(points), phi.measured(points)))
+    assert np.array_equal(cached.variation(middle, half), phi.variation(middle, half))
+    assert np.array_equal(cached.changes(points, points), phi.changes(points, points))
+    assert np.array_equal(cached(points.u), phi(points.u))
+    own = {name for name in vars(type(cached)) if not name.startswith("__")}
+    wanted = {name for name in vars(Transform) if not name.startswith("_")}
+    assert wanted <= own
 
 
 def test_several_frontiers_at_once(refused):

@@ -87,3 +87,34 @@ def test_the_second_finds_the_best_parameter() -> None:
     at_best = regret_at(float(best))
     assert abs(at_best - float(regret)) < 5.1e-5
     assert at_best < min(regret_at(float(best) - 1), regret_at(float(best) + 1))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+@pytest.mark.notebook
+def test_the_explorer_is_a_widget_in_a_notebook() -> None:
+    """The same widget as the page: shown by its cell, redrawn when an input changes."""
+    pytest.importorskip("panel", reason="the extra 'explore' is not installed")
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = [
+        "import infalign_theory as it\nit.explore('exp(t*u)', 'bon:4', kl=0.5, t=10)",
+        """
+from infalign_theory.explorer.page import Explorer
+page = Explorer()
+page.layout()._repr_mimebundle_()
+pane = page._panes["frontier"]
+before = pane.object
+page.inputs.sliders[0].value = 4.0
+assert pane.object != before
+assert all('yours"' in shown.object for shown in page._panes.values())
+print(round(page.found.win_rate, 10))
+""",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    (shown,) = (o.data for o in notebook.cells[0].outputs if o.output_type == "execute_result")
+    assert "application/vnd.holoviews_exec.v0+json" in shown
+    assert "data-curve=&quot;frontier/yours&quot;" in shown["text/html"]
+    expected = it.win_rate(it.align("exp:4", kl=0.5), "bon:4")
+    assert float(notebook.cells[1].outputs[-1].text) == pytest.approx(expected, abs=1e-9)

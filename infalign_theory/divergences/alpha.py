@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from infalign_theory.checks import plain_number, real
 from infalign_theory.divergences.core import Divergence
@@ -82,6 +81,8 @@ class Alpha(Divergence):
         return np.asarray((2.0 - self.alpha) * log_f)
 
     def _value(self, f: Array) -> Array:
+        from scipy import special
+
         a = self.alpha
         if a == 0.0:
             return np.asarray(special.kl_div(1.0, f))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from infalign_theory.divergences.core import Divergence
 from infalign_theory.typing import Array
@@ -29,6 +28,8 @@ class ChiSquaredKL(Divergence):
     curvature = 2.0
 
     def log_inverse(self, x: Array) -> Array:
+        from scipy import special
+
         given = np.asarray(x, dtype=np.float64)
         f = special.wrightomega(given + 1.0)
         with np.errstate(divide="ignore"):
@@ -41,9 +42,13 @@ class ChiSquaredKL(Divergence):
         return self.log_inverse(np.expm1(start) + start - drop)
 
     def log_compliance(self, log_f: Array) -> Array:
+        from scipy import special
+
         return np.asarray(special.log_expit(log_f))
 
     def _value(self, f: Array) -> Array:
+        from scipy import special
+
         return np.asarray((f - 1.0) ** 2 / 2 + special.kl_div(f, 1.0))
 
     def _slope(self, f: Array) -> Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from infalign_theory.divergences.core import Divergence
 from infalign_theory.typing import Array
@@ -44,6 +43,8 @@ class JensenShannon(Divergence):
         return np.asarray(np.log(2.0) + log_f + np.logaddexp(0.0, log_f))
 
     def _value(self, f: Array) -> Array:
+        from scipy import special
+
         middle = (1.0 + f) / 2
         # relative entropies to the mixture cancel nothing near f = 1
         apart = special.kl_div(f, middle) + special.kl_div(1.0, middle)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from infalign_theory.divergences.core import Divergence
 from infalign_theory.typing import Array
@@ -33,6 +32,8 @@ class ReverseKL(Divergence):
         return log_f
 
     def _value(self, f: Array) -> Array:
+        from scipy import special
+
         return np.asarray(special.kl_div(f, 1.0))
 
     def _slope(self, f: Array) -> Array:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from infalign_theory.comparison.efficiency import first_order_efficiency
-from infalign_theory.comparison.frontiers import OPTIMAL, frontier
+from infalign_theory.comparison.frontiers import OPTIMAL
 from infalign_theory.errors import InfalignError
+from infalign_theory.explorer.grounds import ContinuousGround
+from infalign_theory.explorer.paths import Path, level
+from infalign_theory.explorer.trained import Trained
 from infalign_theory.explorer.view import View
-from infalign_theory.optima.solve import optimum
-from infalign_theory.policies.alignment import align
-from infalign_theory.policies.base import Base, Continuous, Discrete
-from infalign_theory.policies.core import Policy
-from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import BestOfN, Procedure, WorstOfN, power_sides
 from infalign_theory.transforms import Transform, as_transform
 from infalign_theory.typing import Array
 
 MINE = "yours"
+IDENTITY = "identity"
 U = np.linspace(0.0025, 0.9975, 200)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
-_BUDGETS = 13
+_BEYOND = 1.1  # the optimum is known a little beyond what is drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,96 +36,157 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Panels:
-    """Everything that is drawn for one view."""
+    """Everything that is drawn for one view.
 
+    ``by_size`` and ``efficiency`` are computed when asked for: a page draws them last.
+    """
+
+    view: View
     transform: tuple[Curve, ...]
     density: tuple[Curve, ...]
     frontier: tuple[Curve, ...]
     regret: tuple[Curve, ...]
-    efficiency: tuple[Curve, ...]
-    by_size: tuple[Curve, ...]
+    trained: Trained
     win_rate: float
     optimal: float
-    kl: float
-    beta: float
+
+    @property
+    def kl(self) -> float:
+        """What the policy spends, in nats."""
+        return self.trained.kl
+
+    @property
+    def beta(self) -> float:
+        """In the units of the transform."""
+        return self.trained.beta
 
     @property
     def regret_here(self) -> float:
         """What the transform loses at the chosen KL."""
         return self.optimal - self.win_rate
 
+    @cached_property
+    def by_size(self) -> tuple[Curve, ...]:
+        """Win rates of the same policies under other N."""
+        others = _sizes(*_key(self.view), self.view.kl)
+        return (*others, _by_size(MINE, self.trained, self.view.rule))
+
+    @cached_property
+    def efficiency(self) -> tuple[Curve, ...]:
+        """First-order efficiency by N; nothing where a transform has no variance."""
+        if not isinstance(self.view.ground, ContinuousGround):
+            return ()
+        sign = "won" if power_sides(self.view.rule)[0] < 0 else "bon"
+        out = []
+        for name, phi in ((IDENTITY, as_transform(IDENTITY)), (MINE, self.view.phi)):
+            found = _efficiency_by_size(phi, sign)
+            if found is not None:
+                out.append(Curve(name=name, x=np.array(SIZES[1:], dtype=np.float64), y=found))
+        return tuple(out)
+
 
 def panels(view: View) -> Panels:
-    """Solve everything a view shows.
+    """Solve what a view shows.
 
     Raises
     ------
     InfalignError
         For a text, number or budget that cannot be used; the message is for the page.
     """
-    base = view.law
-    policy = align(view.phi, kl=view.kl, base=base)
-    known = references(view.procedure, view.base, view.kl)
-    best = next(curve for curve in known.frontier if curve.name == OPTIMAL)
-    mine = _frontier(MINE, view.phi, view.rule, best.x, base)
-    won = win_rate(policy, view.rule)
-    optimal = float(np.interp(view.kl, best.x, best.y))
+    trained, path = view.ground.along(view.phi, view.rule, view.kl)
+    known = _along(*_key(view), level(view.kl))
+    here = _at_budget(*_key(view), view.kl)
+    inside = path.kl <= known.best.kl[-1]
+    mine = Curve(name=MINE, x=path.kl[inside], y=path.win_rate[inside])
+    won, optimal = trained.win_rate(view.rule), here.best.win_rate(view.rule)
+    short = known.best.at(mine.x) - mine.y
+    short[mine.x == trained.kl] = optimal - won
     return Panels(
-        transform=(*known.transform, _shape(MINE, view.phi)),
-        density=(*known.density, Curve(name=MINE, x=U, y=policy.pdf(U))),
+        view=view,
+        transform=(*here.transform, _shape(MINE, view.phi)),
+        density=(*here.density, Curve(name=MINE, x=U, y=trained.density(U))),
         frontier=(*known.frontier, mine),
-        regret=tuple(
-            Curve(name=curve.name, x=curve.x, y=100.0 * (best.y[: curve.x.size] - curve.y))
-            for curve in (*known.frontier, mine)
-            if curve.name != OPTIMAL
-        ),
-        efficiency=_efficiencies(view),
-        by_size=(*known.by_size, _by_size(MINE, policy, view.rule)),
+        regret=(*known.regret, Curve(name=MINE, x=mine.x, y=100.0 * short)),
+        trained=trained,
         win_rate=won,
         optimal=optimal,
-        kl=policy.kl,
-        beta=policy.beta,
     )
 
 
-def budgets(kl: float) -> Array:
-    """KL budgets of a frontier: they cover the chosen one, which is among them."""
-    largest = max(1.0, 1.6 * kl)
-    grid = largest * np.linspace(0.0, 1.0, _BUDGETS) ** 1.5
-    return np.unique(np.append(grid, kl))
+def _key(view: View) -> tuple[str, str, str]:
+    """What the curves beside the user's own depend on."""
+    return view.procedure, view.base, view.divergence
 
 
 @dataclass(frozen=True, kw_only=True)
-class References:
-    """The curves that do not depend on the user's transform."""
+class _Along:
+    """Frontiers and regrets that do not depend on the user's transform or KL."""
 
-    transform: tuple[Curve, ...]
-    density: tuple[Curve, ...]
+    best: Path
     frontier: tuple[Curve, ...]
-    by_size: tuple[Curve, ...]
+    regret: tuple[Curve, ...]
 
 
 @lru_cache(maxsize=64)
-def references(procedure: str, base: str, kl: float) -> References:
+def _along(procedure: str, base: str, divergence: str, largest: float) -> _Along:
     """Identity, the usual exponential and the optimum, solved once for many transforms."""
-    view = View(procedure=procedure, base=base, kl=kl)
-    rule, law = view.rule, view.law
-    names = ("identity", exponential_for(rule))
-    best = optimum(rule, kl=kl, base=law)
-    policies = {name: align(name, kl=kl, base=law) for name in names}
-    nats = budgets(kl)
-    return References(
-        transform=(
-            *(_shape(name, as_transform(name)) for name in names),
-            _shape(OPTIMAL, best.transform),
-        ),
-        density=(
-            Curve(name="identity", x=U, y=policies["identity"].pdf(U)),
-            Curve(name=OPTIMAL, x=U, y=best.policy.pdf(U)),
-        ),
-        frontier=tuple(_frontier(name, name, rule, nats, law) for name in (*names, OPTIMAL)),
-        by_size=tuple(_by_size(name, policy, rule) for name, policy in policies.items()),
+    view = View(procedure=procedure, base=base, divergence=divergence)
+    best = view.ground.best_along(view.rule, _BEYOND * largest)
+    middle = 0.4 * largest
+    frontiers, regrets = [], []
+    for name in (IDENTITY, exponential_for(view.rule)):
+        try:
+            _, path = view.ground.along(as_transform(name), view.rule, middle)
+        except InfalignError:  # out of its reach on this base
+            continue
+        inside = path.kl <= best.kl[-1]
+        curve = Curve(name=name, x=path.kl[inside], y=path.win_rate[inside])
+        frontiers.append(curve)
+        regrets.append(Curve(name=name, x=curve.x, y=100.0 * (best.at(curve.x) - curve.y)))
+    frontiers.append(Curve(name=OPTIMAL, x=best.kl, y=best.win_rate))
+    return _Along(best=best, frontier=tuple(frontiers), regret=tuple(regrets))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AtBudget:
+    """The policies of the identity and of the optimum at one KL."""
+
+    transform: tuple[Curve, ...]
+    density: tuple[Curve, ...]
+    best: Trained
+
+
+@lru_cache(maxsize=64)
+def _at_budget(procedure: str, base: str, divergence: str, kl: float) -> _AtBudget:
+    view = View(procedure=procedure, base=base, divergence=divergence, kl=kl)
+    best = view.ground.best(view.rule, kl)
+    usual = [(name, as_transform(name)) for name in (IDENTITY, exponential_for(view.rule))]
+    shapes = [*usual, (OPTIMAL, best.transform)]
+    drawn = [*_reaching(view, [IDENTITY]), (OPTIMAL, best)]
+    return _AtBudget(
+        transform=tuple(_shape(name, phi) for name, phi in shapes if phi is not None),
+        density=tuple(Curve(name=name, x=U, y=at.density(U)) for name, at in drawn),
+        best=best,
     )
+
+
+@lru_cache(maxsize=64)
+def _sizes(procedure: str, base: str, divergence: str, kl: float) -> tuple[Curve, ...]:
+    """Win rates of the usual transforms' policies under other N."""
+    view = View(procedure=procedure, base=base, divergence=divergence, kl=kl)
+    found = _reaching(view, [IDENTITY, exponential_for(view.rule)])
+    return tuple(_by_size(name, trained, view.rule) for name, trained in found)
+
+
+def _reaching(view: View, names: list[str]) -> list[tuple[str, Trained]]:
+    """Policies of some transforms, without those that cannot spend so much on this base."""
+    found = []
+    for name in names:
+        try:
+            found.append((name, view.ground.trained(as_transform(name), view.kl)))
+        except InfalignError:
+            continue
+    return found
 
 
 def exponential_for(rule: Procedure) -> str:
@@ -142,37 +202,10 @@ def _shape(name: str, phi: Transform) -> Curve:
     return Curve(name=name, x=U, y=(values - low) / ((high - low) or 1.0))
 
 
-def _frontier(name: str, phi: Transform | str, rule: Procedure, nats: Array, base: Base) -> Curve:
-    """Win rate against KL, as far as the base lets the transform spend."""
-    if isinstance(base, Discrete):
-        nats = nats[nats <= _spendable(phi, base)]
-    found = frontier(phi, rule, kl=nats, base=base)
-    return Curve(name=name, x=nats, y=found.win_rate)
-
-
-def _spendable(phi: Transform | str, base: Discrete) -> float:
-    """Just below the KL at which all mass sits on the top atom."""
-    values = base.u if isinstance(phi, str) and phi == OPTIMAL else as_transform(phi)(base.u)
-    return -0.999 * float(np.log(np.sum(base.probs[values == values.max()])))
-
-
-def _by_size(name: str, policy: Policy, rule: Procedure) -> Curve:
+def _by_size(name: str, trained: Trained, rule: Procedure) -> Curve:
     kind = WorstOfN if power_sides(rule)[0] < 0 else BestOfN
-    won = [win_rate(policy, kind(n)) for n in SIZES]
+    won = [trained.win_rate(kind(n)) for n in SIZES]
     return Curve(name=name, x=np.array(SIZES, dtype=np.float64), y=np.array(won))
-
-
-def _efficiencies(view: View) -> tuple[Curve, ...]:
-    """First-order efficiency by N; nothing where a transform has no variance."""
-    if not isinstance(view.law, Continuous):
-        return ()
-    sign = "won" if power_sides(view.rule)[0] < 0 else "bon"
-    out = []
-    for name, phi in (("identity", as_transform("identity")), (MINE, view.phi)):
-        found = _efficiency_by_size(phi, sign)
-        if found is not None:
-            out.append(Curve(name=name, x=np.array(SIZES[1:], dtype=np.float64), y=found))
-    return tuple(out)
 
 
 @lru_cache(maxsize=64)

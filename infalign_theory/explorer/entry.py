@@ -21,6 +21,7 @@ def explore(
     procedure: str = "bon:4",
     *,
     kl: float = 0.5,
+    divergence: str = "kl",
     base: str = "continuous",
     **parameters: float,
 ) -> panel.viewable.Viewable:
@@ -32,6 +33,8 @@ def explore(
         Where to start.
     kl : float
         Budget in nats.
+    divergence : str
+        What training is penalised by: ``"kl"`` (reverse), ``"forward-kl"``, ``"chi2"``, ...
     base : str
         ``"continuous"`` or masses of atoms, ``"0.5, 0.3, 0.2"``.
     **parameters : float
@@ -54,7 +57,14 @@ def explore(
 
     pn.extension("filedropper")
     given = parameters or {"t": 10.0}
-    view = View(transform=transform, procedure=procedure, kl=kl, base=base, parameters=given)
+    view = View(
+        transform=transform,
+        procedure=procedure,
+        kl=kl,
+        divergence=divergence,
+        base=base,
+        parameters=given,
+    )
     return Explorer(view).layout()
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import csv
 import io
 
+from infalign_theory.divergences import ReverseKL
 from infalign_theory.explorer.curves import MINE, Panels
-from infalign_theory.explorer.view import CONTINUOUS, View, free_names
+from infalign_theory.explorer.uploads import CONTINUOUS, PREFIX, file_of
+from infalign_theory.explorer.view import View, free_names
 
 PANELS = ("transform", "density", "frontier", "regret", "efficiency", "by_size")
 
 
 def python_code(view: View) -> str:
-    """A program that computes the view's numbers and draws its frontier; runs as it stands."""
+    """A program that computes the view's numbers and draws its frontier; runs as it stands.
+
+    One on scores expects the file beside it.
+    """
     names = free_names(view.transform)
     if names:
         formula = view.transform.strip().removeprefix("expr:")
@@ -20,26 +25,42 @@ def python_code(view: View) -> str:
         transform = f"it.Expression({formula!r}{values})"
     else:
         transform = repr(view.transform)
+    head = ["import infalign_theory as it", "", f"transform = {transform}"]
+    head += [f"procedure = {view.procedure!r}"]
+    if view.base.strip().startswith(PREFIX):
+        return "\n".join([*head, *_on_scores(view), ""])
+    return "\n".join([*head, *_on_base(view), ""])
+
+
+def _on_scores(view: View) -> list[str]:
+    return [
+        f"scores = {file_of(view.base)!r}  # columns prompt, reward; each prompt its own base",
+        "found = it.predict(",
+        "    scores, procedure=procedure, transform=[transform, 'identity', 'optimal'],",
+        f"    kl={view.kl!r}, law='discrete',",
+        ")",
+        "print('win rate', found.rows[0].win_rate)",
+        "print(found.to_frame())",
+        "found.plot()",
+    ]
+
+
+def _on_base(view: View) -> list[str]:
     masses = "" if view.base == CONTINUOUS else f"it.Discrete([{view.base.replace(';', ',')}])"
-    base = ", base=base" if masses else ""
-    return "\n".join(
-        [
-            "import infalign_theory as it",
-            "",
-            *([f"base = {masses}"] if masses else []),
-            f"transform = {transform}",
-            f"procedure = {view.procedure!r}",
-            f"policy = it.align(transform, kl={view.kl!r}{base})",
-            "print('win rate', it.win_rate(policy, procedure))",
-            f"table = it.compare([transform, 'identity'], procedure, kl={view.kl!r}{base})",
-            "print(table.to_frame())",
-            "",
-            "# the frontier, as the page draws it",
-            f"curve = it.frontier(transform, procedure, kl=[{view.kl / 4!r}, {view.kl!r}]{base})",
-            "curve.plot()",
-            "",
-        ]
-    )
+    given = ", base=base" if masses else ""
+    if view.penalty != ReverseKL():
+        given += f", divergence={view.divergence!r}"
+    return [
+        *([f"base = {masses}"] if masses else []),
+        f"policy = it.align(transform, kl={view.kl!r}{given})",
+        "print('win rate', it.win_rate(policy, procedure))",
+        f"table = it.compare([transform, 'identity'], procedure, kl={view.kl!r}{given})",
+        "print(table.to_frame())",
+        "",
+        "# the frontier, as the page draws it",
+        f"curve = it.frontier(transform, procedure, kl=[{view.kl / 4!r}, {view.kl!r}]{given})",
+        "curve.plot()",
+    ]
 
 
 def numbers_csv(found: Panels) -> str:

@@ -8,14 +8,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import parse_qsl, urlencode
 
+from infalign_theory.divergences import Divergence, ReverseKL, as_divergence
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.errors import InputError
+from infalign_theory.explorer.grounds import AtomsGround, ContinuousGround
+from infalign_theory.explorer.prompts import PromptsGround
+from infalign_theory.explorer.trained import Ground
+from infalign_theory.explorer.uploads import CONTINUOUS, PREFIX, kept
 from infalign_theory.formulas.reader import ARITY, CONSTANTS, MAX_LENGTH
 from infalign_theory.policies.base import Base, Continuous, Discrete
 from infalign_theory.procedures import Procedure, as_procedure
 from infalign_theory.transforms import Expression, Transform, as_transform
 
 DEFAULT_PARAMETER = 3.0
-CONTINUOUS = "continuous"
 LARGEST_KL = 10.0
 _FIELDS = ("procedure", "transform", "kl", "divergence", "base")
 
@@ -31,7 +36,8 @@ class View:
     kl : float
         Nats.
     base : str
-        ``"continuous"`` or masses of atoms in increasing order of reward: ``"0.5, 0.3, 0.2"``.
+        ``"continuous"``, masses of atoms in increasing order of reward, ``"0.5, 0.3, 0.2"``, or
+        the name of an uploaded score file, ``"scores:NAME@DIGEST"``.
     parameters : mapping of str to float
         Values of the names in a formula.
     """
@@ -58,9 +64,24 @@ class View:
         return as_procedure(self.procedure)
 
     @cached_property
-    def law(self) -> Base:
-        """The base itself."""
-        return read_base(self.base)
+    def penalty(self) -> Divergence:
+        """What training is penalised by."""
+        return as_divergence(self.divergence)
+
+    @cached_property
+    def ground(self) -> Ground:
+        """What policies are trained on: the base, and the penalty."""
+        law = read_base(self.base)
+        if isinstance(law, Continuous):
+            return ContinuousGround(self.penalty)
+        if isinstance(law, Discrete):
+            return AtomsGround(law, self.penalty)
+        if self.penalty != ReverseKL():
+            raise InputError(
+                f"divergence {self.penalty.name} on a score file: prompts are trained with the "
+                "reverse KL alone; choose kl, or a continuous or typed base."
+            )
+        return PromptsGround(law)
 
     def query(self) -> str:
         """The view as the query of an address."""
@@ -111,8 +132,10 @@ def free_names(text: str) -> tuple[str, ...]:
     return tuple(sorted(found - {"u", *ARITY, *CONSTANTS}))
 
 
-def read_base(text: str) -> Base:
-    """A base from its text: continuous, or masses of atoms that sum to 1."""
+def read_base(text: str) -> Base | PromptBases:
+    """A base from its text: continuous, masses of atoms that sum to 1, or a file uploaded."""
+    if text.strip().startswith(PREFIX):
+        return kept(text.strip())
     if text.strip() in ("", CONTINUOUS):
         return Continuous()
     masses = [_number(part) for part in text.replace(";", ",").split(",")]

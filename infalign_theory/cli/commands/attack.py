@@ -10,6 +10,8 @@ import typer
 
 from infalign_theory.cli.options import JsonOption
 
+EXAMPLES = ("infalign attack examples/base.jsonl --prompt question --success correct -n 1 -n 16",)
+
 
 def attack(
     scores: Annotated[list[Path], typer.Argument(help="Files of tries; - is standard input.")],

@@ -9,6 +9,12 @@ import typer
 
 from infalign_theory.cli.options import JsonOption
 
+EXAMPLES = (
+    "infalign calibrate examples/scores.csv --out calibration.parquet",
+    "infalign calibrate examples/base.jsonl --prompt question --reward rm_logit --out "
+    "calibration.parquet --json",
+)
+
 
 def calibrate(
     scores: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet files.")],

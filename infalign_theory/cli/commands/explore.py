@@ -6,6 +6,11 @@ from typing import Annotated
 
 import typer
 
+EXAMPLES = (
+    "infalign explore",
+    "infalign explore --port 8080 --no-browser",
+)
+
 
 def explore(
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 0,

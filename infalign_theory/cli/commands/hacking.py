@@ -10,6 +10,12 @@ import typer
 
 from infalign_theory.cli.options import JsonOption
 
+EXAMPLES = (
+    "infalign hacking examples/base.jsonl --prompt question --reward rm_logit --truth correct",
+    "infalign hacking examples/base.jsonl --prompt question --reward rm_logit --truth "
+    "correct -t identity --json",
+)
+
 
 def hacking(
     scores: Annotated[list[Path], typer.Argument(help="Files of scores; - is standard input.")],

@@ -8,6 +8,11 @@ import typer
 
 from infalign_theory.cli.options import AgainstOption, JsonOption
 
+EXAMPLES = (
+    "infalign methods --procedure bon:4 --kl 0.5",
+    "infalign methods --procedure won:8 --kl 0.2 --json",
+)
+
 
 def methods(
     procedure: Annotated[

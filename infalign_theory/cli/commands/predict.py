@@ -19,6 +19,11 @@ from infalign_theory.cli.options import (
     WideOption,
 )
 
+EXAMPLES = (
+    "infalign predict examples/scores.csv -p bon:4 -t identity -t exp:10 --kl 0.3",
+    "infalign predict examples/base.jsonl --prompt question --reward rm_logit --truth "
+    "correct -p bon:2,4 -t exp:10 --kl 0.3",
+)
 _SAID_ABOVE = ("prompts", "law", "notes")  # of the whole table, not of a row
 
 
@@ -54,8 +59,6 @@ def predict(
     """Predict the win rate of a training run from scores of the base model.
 
     Prints a table on a terminal and JSON into a pipe or file.
-
-    Example: infalign predict scores.csv -p bon:4 -t identity -t exp:10 --kl 0.3
     """
     from infalign_theory.cli import printing
     from infalign_theory.empirical.prediction.entry import predict as predicted

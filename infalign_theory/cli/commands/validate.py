@@ -19,6 +19,12 @@ from infalign_theory.cli.options import (
 if TYPE_CHECKING:
     from infalign_theory.empirical.validation.results import Validation
 
+EXAMPLES = (
+    "infalign validate examples/base.jsonl examples/tuned.jsonl --prompt question "
+    "--reward rm_logit -p bon:4",
+    "infalign validate examples/base.jsonl examples/tuned.jsonl --prompt question "
+    "--reward rm_logit --truth correct -t exp:10 --kl 0.3 -p bon:1,4 -p won:4 --report report.html",
+)
 _Scores = Annotated[
     list[str], typer.Argument(help="CSV, JSON lines or Parquet files, folders or patterns.")
 ]
