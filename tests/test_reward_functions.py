@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import pickle
 
@@ -168,7 +169,19 @@ def test_verl(refused):
     found = compute(data_source="d", solution_str="xx", ground_truth=1, extra_info={"prompt": "a"})
     expected = CAL.reward_function(length, transform="exp:10")(["a"], ["xxx"])[0]
     assert found["score"] == expected
+    assert found["calibrated"] == pytest.approx(CAL.without_bias(["a"], CAL.calibrate("a", [3.0])))
     refused(lambda: compute("d", "xx", 1), "extra_info")
+
+
+def test_verl_awaits_an_asynchronous_scorer():
+    async def score(prompts, completions):
+        return [len(completions[0])]
+
+    compute = verl_compute_score(CAL.reward_function(score, transform="exp:10"))
+    assert inspect.iscoroutinefunction(compute)  # what verl's managers look at
+    row = {"data_source": "d", "solution_str": "xxx", "ground_truth": None}
+    found = asyncio.run(compute(**row, extra_info={"prompt": "a"}))
+    assert found["score"] == CAL.reward_function(length, transform="exp:10")(["a"], ["xxx"])[0]
 
 
 @pytest.mark.slow
@@ -179,7 +192,12 @@ def test_openrlhf(refused):
     expected = CAL.reward_function(length, transform="exp:10")(["a", "b"], ["xx", "xxx"])
     np.testing.assert_allclose(found["rewards"].tolist(), expected, rtol=1e-6)
     assert set(found) == {"rewards", "scores", "extra_logs"}
-    refused(lambda: reward(["xx"], ["a"], [None]), "does not start with its prompt")
+    # OpenRLHF joins the logs of batches and cuts them by samples: an entry a query
+    assert [log.shape for log in found["extra_logs"].values()] == [(2,)]
+    refused(lambda: reward(["xx"], ["a"], [None]), "does not hold its prompt")
+    # queries are decoded with special tokens
+    plain = openrlhf_reward_func(CAL.reward_function(length, transform="exp:10"), end="</s>")
+    assert plain(["<s>axx</s>"], ["a"], [None])["rewards"].tolist() == pytest.approx(expected[:1])
 
 
 # --------------------------------------------------------------- what a run has reached

@@ -155,6 +155,7 @@ def train(
             disable_tqdm=True,
             bf16=False,
             adam_beta2=0.99,
+            gradient_checkpointing=False,
             **arguments,
         )
         run = kind(

@@ -61,6 +61,12 @@ class RewardFunction:
         self, prompts: Sequence[Any], completions: Sequence[Any], **columns: object
     ) -> list[float]:
         """Rewards of a batch, in [0, 1] where the transform is bounded."""
+        return self.judged(prompts, completions, columns)[1]
+
+    def judged(
+        self, prompts: Sequence[Any], completions: Sequence[Any], columns: Mapping[str, Any]
+    ) -> tuple[Array, list[float]]:
+        """Calibrated rewards of a batch, free of the ranks' own bias, and its rewards."""
         started = time.perf_counter()
         try:
             scores = self._score(prompts, completions, **self._passed(columns))
@@ -71,17 +77,17 @@ class RewardFunction:
 
     def rewards(
         self, prompts: Sequence[Any], scores: Iterable[SupportsFloat], columns: Mapping[str, Any]
-    ) -> list[float]:
-        """Rewards of a batch that has been scored."""
+    ) -> tuple[Array, list[float]]:
+        """The same of a batch that has been scored."""
         values = _checked(scores, len(prompts))
         names = self._names(prompts, columns)
         u = self.calibrator.calibrate(names, values, unseen=self._unseen)
-        self.means.append(float(np.mean(self.calibrator.without_bias(names, u))))
-        out = self.scaled(u)
+        unbiased = self.calibrator.without_bias(names, u)
+        self.means.append(float(np.mean(unbiased)))
         log_metric = columns.get("log_metric")
         if log_metric is not None:
-            log_metric("calibrated/mean", self.means[-1])
-        return [float(x) for x in out]
+            log_metric("calibrated/mean", float(np.mean(unbiased)))
+        return unbiased, [float(x) for x in self.scaled(u)]
 
     def scaled(self, u: Array) -> Array:
         """Phi(u), mapped affinely to [0, 1] where it is bounded."""
@@ -126,6 +132,12 @@ class AsyncRewardFunction(RewardFunction):
         self, prompts: Sequence[Any], completions: Sequence[Any], **columns: object
     ) -> list[float]:
         """Rewards of a batch, in [0, 1] where the transform is bounded."""
+        return (await self.awaited(prompts, completions, columns))[1]
+
+    async def awaited(
+        self, prompts: Sequence[Any], completions: Sequence[Any], columns: Mapping[str, Any]
+    ) -> tuple[Array, list[float]]:
+        """What :meth:`RewardFunction.judged` gives."""
         started = time.perf_counter()
         try:
             scores = await self._score(prompts, completions, **self._passed(columns))

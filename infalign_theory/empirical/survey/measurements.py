@@ -62,9 +62,9 @@ class BaseNumbers:
 class PolicyNumbers:
     """One aligned policy against the base, one entry a prompt, a row a procedure.
 
-    ``below`` and ``equal`` rank each sample, prompt after prompt, among the base's; ``k1`` and
-    ``k3`` are NaN without log-ratios. ``perfect_win_rates`` are the true win rates that a perfect
-    proxy of the same truth would have.
+    ``below`` and ``equal`` rank each sample, prompt after prompt, among the base's; ``k1``, the
+    variance of that mean and ``k3`` are NaN without log-ratios. ``perfect_win_rates`` are the true
+    win rates that a perfect proxy of the same truth would have.
     """
 
     samples: IntArray
@@ -74,6 +74,7 @@ class PolicyNumbers:
     picks: Picks
     ties: Array
     k1: Array
+    k1_variance: Array
     k3: Array
     below: IntArray
     equal: IntArray
@@ -203,7 +204,7 @@ def _policy_numbers(side: Side, base: Side, procedures: Sequence[str]) -> Policy
     scores = side.scores
     ranks = calibrate(scores, base.scores)
     true, perfect = _true_win_rates(side, base, procedures)
-    k1, k3 = _sequence_kls(side)
+    k1, k1_variance, k3 = _sequence_kls(side)
     return PolicyNumbers(
         samples=scores.sizes,
         win_rates=_win_rates(ranks, base.scores, procedures),
@@ -212,6 +213,7 @@ def _policy_numbers(side: Side, base: Side, procedures: Sequence[str]) -> Policy
         picks=_picks(side, procedures),
         ties=estimators.cross_tie_fractions(scores, base.scores),
         k1=k1,
+        k1_variance=k1_variance,
         k3=k3,
         below=ranks.below.astype(np.int32),
         equal=ranks.equal.astype(np.int32),
@@ -257,12 +259,16 @@ def _true_win_rates(side: Side, base: Side, procedures: Sequence[str]) -> tuple[
     return true, perfect
 
 
-def _sequence_kls(side: Side) -> tuple[Array, Array]:
-    """KL by prompt from the log-ratios that are known, k1 and k3; NaN without any."""
+def _sequence_kls(side: Side) -> tuple[Array, Array, Array]:
+    """KL by prompt from the log-ratios that are known: k1, its variance, k3; NaN without any."""
     if side.log_ratio is None:
         nothing = np.full(side.scores.prompts, np.nan)
-        return nothing, nothing
+        return nothing, nothing, nothing
     known = ~np.isnan(side.log_ratio)
     left = np.concatenate([[0], np.cumsum(known)])[side.scores.offsets]
     ratios = Groups(side.log_ratio[known], left)
-    return sequence_kl(ratios, "k1"), sequence_kl(ratios, "k3")
+    k1 = sequence_kl(ratios, "k1")
+    off = ratios.values - ratios.spread(k1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = ratios.sums(off**2) / (ratios.sizes * (ratios.sizes - 1.0))
+    return k1, np.where(ratios.sizes > 1, variance, np.nan), sequence_kl(ratios, "k3")

@@ -24,17 +24,19 @@ from infalign_theory.empirical.statistics.uncertainty import (
 )
 from infalign_theory.empirical.survey.measurements import Measurements, PolicyNumbers
 from infalign_theory.empirical.survey.questions import Question
-from infalign_theory.empirical.validation.agreement import agreement
+from infalign_theory.empirical.validation.agreement import Agreement, agreement
 from infalign_theory.empirical.validation.doubts import cautions, left_out
 from infalign_theory.empirical.validation.predictions import Prediction, predicted
 from infalign_theory.empirical.validation.results import (
     Difference,
     Pick,
     PolicyValidation,
+    Spread,
     TrueReward,
     WinRate,
 )
 from infalign_theory.empirical.validation.spending import Spending, spending
+from infalign_theory.empirical.validation.spreading import spread_over_prompts
 from infalign_theory.empirical.validation.standing import LeastKL
 from infalign_theory.empirical.validation.verdicts import verdict
 from infalign_theory.errors import InputError
@@ -118,6 +120,7 @@ class Judge:
         rows = tuple(self._row(i, name, theory, least) for name in names)
         standard = self._estimate(numbers.win_rates[0][shared], _UNIT)
         found = None if theory is None else agreement(rows, theory)
+        spread = self._spread(i, ranks, theory, found, rows)
         spent = spending(k1, theory, standard, departs=found is not None and found.departs)
         result = PolicyValidation(
             name=self.question.policies[i + 1],
@@ -131,6 +134,7 @@ class Judge:
             kl_spent=spent.kl,
             kl_source=spent.source,
             theory=theory,
+            spread=spread,
             win_rates=tuple(_rated(row, spent) for row in rows),
             verdict=(),
             notes=notes
@@ -141,6 +145,35 @@ class Judge:
         )
         sentences = verdict(result, found, self.question.policies[0], self.request.level)
         return replace(result, verdict=sentences)
+
+    def _spread(
+        self,
+        i: int,
+        ranks: TiedRanks,
+        theory: Theory | None,
+        found: Agreement | None,
+        rows: Sequence[WinRate],
+    ) -> Spread | None:
+        """How prompts differ, and what a departure is of."""
+        if theory is None or found is None:
+            return None
+        numbers, shared = self.measured.policies[i], self.shared(i)
+
+        def again(other: Theory, name: str) -> Prediction:
+            at = self.place(name)
+            rates = numbers.win_rates[at][shared]
+            return predicted(rates, other, at, self._blocks(i, name), self.request.level)
+
+        return spread_over_prompts(
+            ranks.calibration,
+            theory,
+            self.request.transform,
+            found,
+            rows,
+            procedures=self.request.procedures,
+            log_ratios=(numbers.k1[shared], numbers.k1_variance[shared]),
+            predicted=again,
+        )
 
     def _measured_kl(
         self, numbers: PolicyNumbers, shared: BoolArray

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
@@ -86,6 +87,56 @@ class WinRate:
     truth: TrueReward | None
 
 
+class Departure(StrEnum):
+    """What a departure from a law is of."""
+
+    NONE = "none"
+    """There is none."""
+    STRENGTH = "strength"
+    """The transform at another k, the same on every prompt."""
+    SPREAD = "spread"
+    """The transform at a k that differs by prompt."""
+    SHAPE = "shape"
+    """No strengths of the transform explain it."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How prompts differ from each other beyond the noise of their samples.
+
+    Attributes
+    ----------
+    win_rate_sd : float
+        Standard deviation of the standard win rate over prompts, sampling noise taken out.
+    p_value : float
+        Chance of one as large where all prompts have the same win rate.
+    told : bool
+        Whether prompts are known to differ, at 1 %.
+    k, log_sd : float or None
+        Median of k over prompts and the standard deviation of log k; None where prompts do not
+        differ and the law holds, and where no log-normal law of k has these win rates.
+    kl, kl_sd : float or None
+        Mean and standard deviation over prompts of the KL in nats, by that law.
+    measured_kl_sd : float or None
+        That standard deviation from log-ratios, sampling noise taken out.
+    departure : Departure
+    """
+
+    win_rate_sd: float
+    p_value: float
+    told: bool
+    k: float | None
+    log_sd: float | None
+    kl: float | None
+    kl_sd: float | None
+    measured_kl_sd: float | None
+    departure: Departure
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, repr=False)
 class PolicyValidation:
     """One aligned policy against the base.
@@ -107,6 +158,8 @@ class PolicyValidation:
         The KL that efficiencies refer to, and whether it is from "log-ratios", "theory" or "none":
         a law's KL is none where the run departs from a planned law or needs more than that.
     theory : Theory or None
+    spread : Spread or None
+        How prompts differ; None on a discrete base and with fewer than 10 prompts.
     win_rates : tuple of WinRate
     verdict : tuple of str
         What all this says, in sentences.
@@ -126,6 +179,7 @@ class PolicyValidation:
     kl_spent: float | None
     kl_source: str
     theory: Theory | None
+    spread: Spread | None
     win_rates: tuple[WinRate, ...]
     verdict: tuple[str, ...]
     notes: tuple[str, ...]
@@ -198,6 +252,7 @@ class PolicyValidation:
                 "kl": asdict(theory.kl),
                 "goodness_of_fit": None if theory.goodness is None else asdict(theory.goodness),
             },
+            "spread": None if self.spread is None else self.spread.to_dict(),
             "win_rates": [asdict(row) for row in self.win_rates],
             "verdict": list(self.verdict),
             "notes": list(self.notes),

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.validation.agreement import Agreement
 from infalign_theory.empirical.validation.phrasing import percent, procedure_words
-from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
+from infalign_theory.empirical.validation.results import (
+    Departure,
+    PolicyValidation,
+    Spread,
+    WinRate,
+)
 from infalign_theory.empirical.validation.spending import KLSource
 
 _MOST = 5
@@ -23,6 +30,7 @@ def verdict(
         _others(result.win_rates),
         hacking(result.win_rates)[0],
         _agreement(result.theory, found),
+        _spread(result.spread, result.theory),
         _cost(result),
     ]
     return tuple(sentence for sentence in sentences if sentence)
@@ -80,6 +88,32 @@ def _agreement(theory: Theory | None, found: Agreement | None) -> str:
         parts.append(f"{subject} (p = {theory.goodness.p_value:.1g})")
     text = " and ".join(parts)
     return text[0].upper() + text[1:] + "."
+
+
+def _spread(spread: Spread | None, theory: Theory | None) -> str:
+    """Whether prompts differ, and what a departure is of."""
+    if spread is None or theory is None:
+        return ""
+    told = ""
+    if spread.told:
+        told = (
+            "Prompts were tilted by different strengths: their win rates of single samples differ "
+            f"by {100 * spread.win_rate_sd:.1f} points (standard deviation, sampling noise taken "
+            f"out; p = {spread.p_value:.1g})"
+        )
+        if spread.k is not None and spread.log_sd:
+            told += f", k by a factor of {np.exp(spread.log_sd):.2f} either way"
+        told += "."
+    law = f"of {theory.transform}"
+    what = {
+        Departure.NONE: "",
+        Departure.STRENGTH: f"The departure is of strength: a tilt {law} at another k fits.",
+        Departure.SPREAD: f"The departure is spread: a tilt {law} with a k of its own for every "
+        "prompt fits.",
+        Departure.SHAPE: f"The departure is of shape: no strengths {law} explain it, whatever the "
+        "prompt.",
+    }[spread.departure]
+    return " ".join(text for text in (told, what) if text)
 
 
 def _cost(result: PolicyValidation) -> str:
