@@ -30,5 +30,6 @@ from .transforms.elementary import Logit as Logit
 from .transforms.exponential import Exponential as Exponential
 from .transforms.expression import Expression as Expression
 from .transforms.power import Power as Power
+from .transforms.quantile import Quantile as Quantile
 
 __version__: str
