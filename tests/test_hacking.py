@@ -35,6 +35,8 @@ from infalign_theory.procedures.names import as_procedure
 from infalign_theory.procedures.soft import SoftBestOfN
 from infalign_theory.transforms.names import as_transform
 
+pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
+
 
 def world(truth, prompts, samples, seed):
     """Uniform proxies; the truth is 1 with a chance that depends on the proxy alone."""
@@ -79,6 +81,7 @@ def test_the_judge_equals_the_folders_facts(judge_scores, tmp_path):
     assert "no significant fall" in page.read_text()
 
 
+@pytest.mark.slow
 def test_halves_of_the_judge_predict_each_other_at_the_stated_rate(judge_scores):
     """What one half of the prompts says, inside the prediction interval of the other.
 

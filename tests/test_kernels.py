@@ -241,6 +241,7 @@ def test_descend(procedure, seed):
                 assert ratio == pytest.approx(log_ratio, abs=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4", "won:16"])
 @pytest.mark.parametrize("k", [0.3, 3.0, 8.0])
 @pytest.mark.parametrize("seed", range(3))

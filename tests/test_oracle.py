@@ -45,6 +45,7 @@ def test_closed_normaliser_and_kl_equal_the_panels(name, kl):
     assert abs(exact / mpf(kl) - 1) < DIGITS_30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["log", "logit", "exp:5", "power:7"])
 def test_closed_cdf_equals_the_panels(name):
     k = mpf("0.75")
@@ -247,6 +248,7 @@ def test_taylor_steps_agree_with_the_elementary_standard_frontier():
         assert all(close(a, b, mpf(10) ** -45) for a, b in zip(stepped, exact, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "procedure", "expected"),
     [("exp:10", "bon:4", "0.0017"), ("identity", "bon:4", "0.073"), ("exp:-10", "won:4", "0.0003")],

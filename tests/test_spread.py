@@ -16,6 +16,8 @@ from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.transforms.names import as_transform
 
+pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
+
 PROCEDURES = ("standard", "bon:4", "bon:8", "won:4")
 samples = st.lists(st.integers(0, 3), min_size=0, max_size=5)
 
@@ -56,6 +58,7 @@ def ranks(rng, log_sd, *, prompts, samples, transform="identity", kl=0.5):
     return u, base, k
 
 
+@pytest.mark.slow
 def test_variance_is_unbiased_and_nothing_is_told_where_nothing_is():
     rng = np.random.default_rng(0)
     estimates, p_values = [], []

@@ -22,6 +22,8 @@ from infalign_theory.errors import InfalignError, InputError, OutOfReachError
 from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.procedures.names import as_procedure
 
+pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -168,6 +170,7 @@ def test_the_discrete_fit_with_a_free_exponent_finds_both():
     assert flat.log_likelihood < fit.log_likelihood
 
 
+@pytest.mark.slow
 def test_expected_shares_are_those_of_new_samples():
     rng = np.random.default_rng(4)
     aligned, base, _ = discrete_run(rng, 4000, 16, 16, 6, 0.0, 2.0)

@@ -23,6 +23,8 @@ from infalign_theory import validate
 from infalign_theory.cli import app as cli
 from infalign_theory.errors import InputError
 
+pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
+
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = ["bon:1", "bon:2", "bon:3", "bon:4", "won:1", "won:2", "won:3", "won:4", "standard"]
 COLUMNS = ["prompt", "policy", "reward", "truth", "log_ratio", "sample"]
@@ -795,6 +797,7 @@ def test_tables_of_every_kind(table, expected, kind, mapped):
     assert numbers(found) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_order_never_changes_a_bit(tmp_path, seed):
     rng = np.random.default_rng(seed)

@@ -184,6 +184,7 @@ def test_more_kl_never_loses_and_starts_from_the_base(n, m, log_kl, text, kind):
     assert (np.diff(won) >= -1e-12).all(), won
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["standard", "bon:4", "won:4"])
 def test_simulation(procedure):
     """Best and worst of actual samples, within four standard errors."""
