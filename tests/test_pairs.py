@@ -11,6 +11,7 @@ from infalign_theory.policies.bracketing import (
     bracket_increasing,
     root_within,
 )
+from infalign_theory.policies.continuous_tilt import uniform_grid
 from infalign_theory.procedures import OrderStatistic
 from infalign_theory.procedures.names import as_procedure
 from tests.attack.pairs import conditioned_costs, started_cost
@@ -32,7 +33,7 @@ def test_a_pocket_of_width_one_over_n_is_found(ours, theirs, beta, at_least):
     assert best.maximum
     sides = as_procedure(ours), as_procedure(theirs or ours)
     cost = 1.0 - best.objective
-    assert cost <= conditioned_costs(*sides, beta) + 1e-9
+    assert cost <= conditioned_costs(*sides, beta, uniform_grid()) + 1e-9
     assert cost <= started_cost(*sides, beta, np.random.default_rng(0)) + 1e-9
 
 
