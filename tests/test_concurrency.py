@@ -102,7 +102,6 @@ RESULTS = {
 }
 
 
-@pytest.mark.xdist_group("scores")
 @pytest.mark.parametrize("make", RESULTS.values(), ids=RESULTS.keys())
 def test_every_result_can_be_pickled_and_copied(make):
     found = make()

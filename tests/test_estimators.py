@@ -24,8 +24,6 @@ from infalign_theory.empirical.statistics import uncertainty
 from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.kernels import ustatistics
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 PICKS = {"bon": max, "won": min}
 scores = st.lists(st.integers(0, 3), min_size=1, max_size=7)
 

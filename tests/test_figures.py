@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -34,9 +33,7 @@ from infalign_theory.transforms.expression import Expression
 CHEAP = "optimal-transforms"
 
 
-def drawn(test: Callable[..., None]) -> Callable[..., None]:
-    """Marks a test of all figures: drawn once, by one worker, outside the default run."""
-    return pytest.mark.slow(pytest.mark.xdist_group("drawings")(test))
+drawn = pytest.mark.slow  # all figures are drawn, once for the file
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.kernels import ustatistics
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 
 def tilted(rng, t, k, size):
     """Exact draws from exp(k sign(t) e^(tu)) by rejection; t = 0 is the identity."""

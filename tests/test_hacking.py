@@ -35,8 +35,6 @@ from infalign_theory.procedures.names import as_procedure
 from infalign_theory.procedures.soft import SoftBestOfN
 from infalign_theory.transforms.names import as_transform
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 
 def world(truth, prompts, samples, seed):
     """Uniform proxies; the truth is 1 with a chance that depends on the proxy alone."""

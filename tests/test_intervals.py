@@ -19,8 +19,6 @@ from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts, 
 from infalign_theory.policies.families import solve
 from infalign_theory.procedures.names import as_procedure
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 PROMPTS = 100
 BEST_OF_4 = as_procedure("bon:4")
 

@@ -16,8 +16,6 @@ from infalign_theory.empirical.scores.reading import read_scores
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.errors import InfalignError
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 NAMES = ["standard", "bon:2", "bon:16", "won:2", "won:16"]
 TRANSFORMS = ["identity", "log", "logit", "exp:10", "exp:-10", "power:3", "expr:exp(3*u)-u"]
 

@@ -28,8 +28,6 @@ from infalign_theory.empirical.validation.results import PolicyValidation, Valid
 from infalign_theory.errors import InputError
 from infalign_theory.plotting.style import minus
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(2)>',

@@ -16,8 +16,6 @@ from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.transforms.names import as_transform
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 PROCEDURES = ("standard", "bon:4", "bon:8", "won:4")
 samples = st.lists(st.integers(0, 3), min_size=0, max_size=5)
 

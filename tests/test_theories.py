@@ -22,8 +22,6 @@ from infalign_theory.errors import InfalignError, InputError, OutOfReachError
 from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.procedures.names import as_procedure
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

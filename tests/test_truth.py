@@ -17,8 +17,6 @@ from infalign_theory.empirical.statistics.truth import TruthPairs
 from infalign_theory.empirical.statistics.turning import turn
 from infalign_theory.procedures.names import as_procedure
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 
 def brute_force(proxy, truth, weights, procedure):
     """(true win rate, mean truth) over all tuples of N samples, weighted, ties shared."""

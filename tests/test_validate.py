@@ -23,8 +23,6 @@ from infalign_theory import validate
 from infalign_theory.cli import app as cli
 from infalign_theory.errors import InputError
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = ["bon:1", "bon:2", "bon:3", "bon:4", "won:1", "won:2", "won:3", "won:4", "standard"]
 COLUMNS = ["prompt", "policy", "reward", "truth", "log_ratio", "sample"]

@@ -35,8 +35,6 @@ from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.plotting.style import style_of
 from infalign_theory.procedures.names import as_procedure
 
-pytestmark = pytest.mark.xdist_group("scores")  # one worker compiles their kernels
-
 
 def stacked(base, tuned, **more):
     """Two tables, prompts by samples, as a long one."""

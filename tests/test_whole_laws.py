@@ -65,7 +65,6 @@ def simulate(name, draws, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("draws")
 @pytest.mark.parametrize("name", ["soft:8@5", "rewind:4@0.8", "reject:5@3"])
 @pytest.mark.parametrize("transform", ["identity", "exp:-10"])
 def test_against_monte_carlo(name, transform):
