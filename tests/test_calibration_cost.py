@@ -64,7 +64,7 @@ def test_regret_with_fresh_samples(samples, expected):
     found = calibration_cost("exp:10", "bon:4", kl=0.5, samples=samples)
     assert found.stderr == 0.0
     assert found.regret == pytest.approx(expected, abs=2e-5)
-    u = (np.arange(20_000) + 0.5) / 20_000
+    u = (np.arange(8_000) + 0.5) / 8_000
     a = np.exp(10 * (places(samples) - 1))
     phi = a @ stats.binom.pmf(np.arange(samples + 1)[:, None], samples, u)
     low, high = 0.1, 1e3

@@ -20,7 +20,6 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PROGRAM = """
 import infalign_theory as it
 print(it.win_rate(it.align("exp:10", kl=0.5), "bon:4").hex())
-print(it.optimum("won:4", kl=0.3).beta.hex())
 """
 
 

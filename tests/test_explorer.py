@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def printed_win_rate(program):
         text=True,
         check=True,
         cwd=program.parent,
-        env={"MPLBACKEND": "agg", "PATH": ""} | _python_path(),
+        env=os.environ | {"MPLBACKEND": "agg", "PATH": ""} | _python_path(),
     )
     return float(run.stdout.splitlines()[0].removeprefix("win rate "))
 

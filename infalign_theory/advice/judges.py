@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from infalign_theory.comparison.choices import OPTIMAL, Optimal
+from infalign_theory.comparison.choices import Optimal
 from infalign_theory.comparison.frontiers import frontier
 from infalign_theory.policies.alignment import align
 from infalign_theory.policies.base import Base, Continuous
@@ -19,6 +20,7 @@ from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
 
 if TYPE_CHECKING:
+    from infalign_theory.empirical.prediction.plug_in import PlugIn
     from infalign_theory.empirical.scores.sources import ScoresLike
 
 __all__ = ["Judge", "Scores", "Theory"]
@@ -73,7 +75,7 @@ class Theory:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of the base model, through :func:`infalign_theory.predict`."""
+    """Scores of the base model, judged as :func:`infalign_theory.predict` judges them."""
 
     procedures: Sequence[Procedure]
     kl: float
@@ -82,22 +84,15 @@ class Scores:
 
     def optimal(self) -> Array:
         """The best possible mean win rate under each procedure."""
-        rows = self._predicted([OPTIMAL])
-        return np.array([row.optimal for row in rows])
+        return np.array([self._plug_in.optimal(ours, self.kl) for ours in self.procedures])
 
     def win_rates(self, transforms: Sequence[Transform]) -> tuple[Array, Array]:
         """Mean win rates over prompts and the betas."""
-        rows = self._predicted(list(transforms))
-        won = np.array([row.win_rate for row in rows]).reshape(len(self.procedures), -1)
-        return won, np.array([row.beta for row in rows[: len(transforms)]])
+        found = [self._plug_in.win_rates(transforms, ours, self.kl) for ours in self.procedures]
+        return np.array([won for won, _ in found]), found[0][1]
 
-    def _predicted(self, transforms: list[Any]) -> Sequence[Any]:
-        from infalign_theory.empirical.prediction.entry import predict
+    @cached_property
+    def _plug_in(self) -> PlugIn:
+        from infalign_theory.empirical.prediction.plug_in import PlugIn
 
-        return predict(
-            self.scores,
-            procedure=list(self.procedures),
-            transform=transforms,
-            kl=self.kl,
-            **self.columns,
-        ).rows
+        return PlugIn.read(self.scores, **self.columns)
