@@ -300,7 +300,7 @@ def test_no_perturbation_of_the_optimum_does_better(kind):
             assert objective(name, other / other.sum(), p, beta) <= found.objective + 1e-12
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 def test_worst_of_n_is_not_beaten_by_ascent_from_policies_that_drop_the_lowest_atoms():
     rng = np.random.default_rng(41)
     for _ in range(300):

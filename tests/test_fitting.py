@@ -209,7 +209,7 @@ def test_any_mixture_of_base_sizes():
 
 
 # -------------------------------------------------------------------------------------- simulation
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize(("trials", "runs"), [(8, 250), (24, 150), (100, 100)])
 def test_known_k_is_recovered_without_bias_and_covered(trials, runs):
     rng = np.random.default_rng(trials)

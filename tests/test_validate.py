@@ -384,7 +384,7 @@ def test_a_planned_law_predicts_its_own_win_rates(transform, budget):
         assert abs(row.z) < 4
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize("planned", [True, False])
 def test_z_is_near_standard_normal_under_the_law(planned):
     law = it.align("log", beta=2.0)
@@ -421,7 +421,7 @@ def graded(seed, law, size, grades=5, prompts=60):
     return pd.DataFrame(rows, columns=COLUMNS[:3])
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize(
     "options", [{"transform": "exp:2", "beta": 2.0}, {"transform": "exp:2"}, {}],
     ids=["planned", "k fitted", "all fitted"],

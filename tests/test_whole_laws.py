@@ -64,7 +64,7 @@ def simulate(name, draws, rng):
     return u[row, np.where(good.any(1), good.argmax(1), count - 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 @pytest.mark.parametrize("name", ["soft:8@5", "rewind:4@0.8", "reject:5@3"])
 @pytest.mark.parametrize("transform", ["identity", "exp:-10"])
 def test_against_monte_carlo(name, transform):
