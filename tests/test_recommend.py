@@ -8,6 +8,7 @@ from scipy.optimize import minimize_scalar
 
 import infalign_theory as it
 from infalign_theory.advice import exponent_table, recommend
+from infalign_theory.procedures.names import as_procedure
 
 BASE = it.Discrete([0.3, 0.2, 0.1, 0.25, 0.15])
 
@@ -164,3 +165,20 @@ def test_a_recommendation_offers_the_policy_that_loses_least(refused):
     assert [p.name for p in best.procedures] == [p.name for p in found.procedures]
     assert "robust()" in found.why
     refused(replace(found, base=None).robust, "from scores")
+
+
+@pytest.mark.parametrize("law", ["discrete", "continuous"])
+@pytest.mark.parametrize("procedure", ["bon:4", "won:2"])
+def test_what_a_search_on_scores_sees_is_what_predict_says(law, procedure):
+    from infalign_theory.empirical.prediction.plug_in import PlugIn
+
+    rng = np.random.default_rng(6)
+    scores = {str(i): rng.integers(0, 5, 12).tolist() for i in range(8)}
+    names = ["identity", "exp:5", "optimal"]
+    said = it.predict(scores, procedure=procedure, transform=names, kl=0.2, law=law).rows
+    found = PlugIn.read(scores, law=law)
+    ours = as_procedure(procedure)
+    won, beta = found.win_rates([it.Identity(), it.Exponential(5)], ours, 0.2)
+    assert won == pytest.approx([row.win_rate for row in said[:2]], abs=1e-12)
+    assert beta == pytest.approx([row.beta for row in said[:2]], rel=1e-9)
+    assert found.optimal(ours, 0.2) == pytest.approx(said[2].win_rate, abs=1e-12)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from infalign_theory.comparison.choices import Choice, as_choices
 from infalign_theory.empirical.prediction.continuous import continuous_row
 from infalign_theory.empirical.prediction.discrete import Contest, discrete_row
 from infalign_theory.empirical.prediction.files import one_policy
 from infalign_theory.empirical.prediction.results import PredictedRow, Prediction
 from infalign_theory.empirical.prediction.truths import TruthRows
-from infalign_theory.empirical.scores.reading import PromptScores, read_scores
+from infalign_theory.empirical.scores.reading import read_scores
 from infalign_theory.empirical.scores.sources import ScoresLike
 from infalign_theory.empirical.scores.wide import WideLike
-from infalign_theory.empirical.statistics.estimators import tie_fractions
+from infalign_theory.empirical.statistics.estimators import mean_tie_fraction
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.empirical.statistics.ties import BaseLaw
 from infalign_theory.empirical.statistics.truth import TruthPairs
@@ -123,7 +121,7 @@ def predict(
         memory=memory,
     )
     notes = list(one_policy(table.by_file)) + [found.text for found in table.findings]
-    ties = _tie_fraction(table)
+    ties = mean_tie_fraction(table.rewards)
     chosen = wished.chosen(ties)
     pairs = None
     if truth is not None and table.truth is not None:
@@ -189,8 +187,3 @@ def _few_samples(procedures: list[Procedure], fewest: int) -> list[str]:
         for ours in procedures
         if _ENOUGH * power_sides(ours)[1] > fewest and power_sides(ours)[1] > 1
     ]
-
-
-def _tie_fraction(table: PromptScores) -> float:
-    """Chance that two different samples of a prompt have equal scores; 0 for single samples."""
-    return float(np.mean(np.nan_to_num(tie_fractions(table.rewards))))

@@ -15,7 +15,7 @@ from infalign_theory.empirical.prediction.files import one_policy
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.scores.reading import read_scores
 from infalign_theory.empirical.scores.sources import ScoresLike
-from infalign_theory.empirical.statistics.estimators import tie_fractions
+from infalign_theory.empirical.statistics.estimators import mean_tie_fraction
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.empirical.statistics.ties import BaseLaw
 from infalign_theory.procedures import Procedure
@@ -37,7 +37,7 @@ class PlugIn:
         wished = BaseLaw.of(law)
         table = read_scores(scores, **columns)
         one_policy(table.by_file)
-        ties = float(np.mean(np.nan_to_num(tie_fractions(table.rewards))))
+        ties = mean_tie_fraction(table.rewards)
         bases = PromptBases.of(table.rewards)
         return cls(rewards=table.rewards, bases=bases, law=wished.chosen(ties))
 

@@ -233,6 +233,11 @@ def tie_fractions(scores: Groups) -> Array:
     return out
 
 
+def mean_tie_fraction(scores: Groups) -> float:
+    """Chance that two different samples of a prompt have equal scores; 0 for single samples."""
+    return float(np.mean(np.nan_to_num(tie_fractions(scores))))
+
+
 def _side(procedure: Procedure | str) -> tuple[int, bool]:
     """(N, whether the best is kept)."""
     chosen = as_procedure(procedure)
