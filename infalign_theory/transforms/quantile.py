@@ -177,7 +177,8 @@ def read(text: str) -> Quantile:
     law, at, spread = text.partition("@")
     if at and not re.fullmatch(rf"\s*(?:spread\s*=)?\s*{NUMBER}\s*", spread):
         raise InputError(
-            f"spread {spread.strip()!r} is not a number of at least 0; write for example quantile:norm@0.5."
+            f"spread {spread.strip()!r} is not a number of at least 0; write for example "
+            "quantile:norm@0.5."
         )
     return Quantile(law, float(spread.rpartition("=")[2]) if at else 0.0)
 
