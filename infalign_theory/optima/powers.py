@@ -13,7 +13,7 @@ import numpy as np
 
 from infalign_theory.checks import plain_number
 from infalign_theory.errors import OutOfReachError, PrecisionError
-from infalign_theory.optima.trajectory import WIDTH, Equation, Shape, march
+from infalign_theory.optima.trajectory import WIDTH, Equation, Shape, march, strengths
 from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.quadrature import panels
 from infalign_theory.typing import Array, IntArray
@@ -155,8 +155,7 @@ class Trajectory:
         p = self.powers
         phi = np.exp(self.nodes[:, 0, :])
         speed = 1.0 / (p.m + (p.n - 1.0) * phi)
-        kappa = self.kappa[:-1, None] + self._half[:, None] * (1.0 + panels.X)
-        force = p.n * p.m * np.exp(kappa) * speed
+        force = p.n * p.m * strengths(self.kappa) * speed
         half = self._half
         speed_sums = panels.panel_sums(speed, half, panels.WEIGHTS)
         force_sums = panels.panel_sums(force, half, panels.WEIGHTS)

@@ -92,7 +92,8 @@ def march(
     (panels + 1,), node values (panels, 4, nodes) of (h, gain, loss, KL) and edge states
     (panels + 1, 4); it stops short of ``last`` where no panel settles.
     """
-    kappas, nodes, states = [np.array([first])], [np.empty((0, 4, NODES))], [equation.start(first)]
+    kappas, nodes = [np.array([first])], [np.empty((0, 4, NODES))]
+    states = [equation.start(first)]
     ends = [states[0][None]]
     edges = _next_edges(equation, first, last)
     while edges.size > 1:
@@ -131,6 +132,14 @@ def _next_edges(equation: Equation, left: float, last: float) -> Array:
     return np.asarray(edges)
 
 
+def strengths(edges: Array) -> Array:
+    """k at the nodes of panels of kappa.
+
+    Two factors: the sum of a large kappa and its node would round alike on every panel.
+    """
+    return np.asarray(np.exp(edges[:-1, None]) * np.exp(np.diff(edges)[:, None] / 2 * (1.0 + X)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Solved:
     nodes: Array
@@ -142,20 +151,18 @@ def _solve(equation: Equation, edges: Array, start: Array) -> _Solved:
     """All states on consecutive panels, and which panels are settled and resolved."""
     half = np.diff(edges)[:, None] / 2
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        k = np.exp(edges[:-1, None] + half * (1.0 + X))
+        k = strengths(edges)
         h, settled = _newton(equation, edges, k, float(start[0]))
         h_ends, h = _integrated(equation.rate(h, k), half, float(start[0]))
         phi = np.exp(h)
         scale = equation.scale(phi)
-        # gain and loss decay alike, towards sources of their own
+        # the loss falls like 1/k, so that k times the loss is what keeps its digits
         decay = (equation.m + equation.n * phi) / scale
-        towards = equation.m if equation.sign > 0.0 else equation.n * phi
-        sources = [equation.sign * equation.rise * np.expm1(h) / scale, towards / scale]
-        found = _linear(decay, sources, half, start[1:3])
-        (gain_ends, gain), (loss_ends, loss) = (
-            _carried(source - decay * y, half, lefts)
-            for source, (lefts, y) in zip(sources, found, strict=True)
-        )
+        gained = equation.sign * equation.rise * np.expm1(h) / scale
+        gain_ends, gain = _linear(decay, gained, half, float(start[1]))
+        towards = k * (equation.m if equation.sign > 0.0 else equation.n * phi) / scale
+        loss_ends, loss = _linear(decay - 1.0, towards, half, float(start[2] * np.exp(edges[0])))
+        loss_ends, loss = loss_ends / np.exp(edges[1:]), loss / k
         kl_ends, kl = _integrated(k * equation.win_rate_slope(h, gain, loss), half, float(start[3]))
     nodes = np.stack([h, gain, loss, kl], axis=1)
     ends = np.stack([h_ends, gain_ends, loss_ends, kl_ends], axis=1)
@@ -175,24 +182,18 @@ def _carried(rate: Array, half: Array, lefts: Array) -> tuple[Array, Array]:
     return np.asarray(ends), lefts[:, None] + half * (rate @ FROM_LEFT.T)
 
 
-def _linear(
-    decay: Array, sources: list[Array], half: Array, start: Array
-) -> list[tuple[Array, Array]]:
-    """Solutions of y' = source - decay y for every source: at left ends and at the nodes.
-
-    Each panel multiplies what it is left with, so that what decays keeps its digits.
-    """
+def _linear(decay: Array, source: Array, half: Array, start: float) -> tuple[Array, Array]:
+    """y of y' = source - decay y at the ends of the panels and at their nodes."""
     matrix = np.eye(NODES) + half[:, :, None] * FROM_LEFT * decay[:, None, :]
-    right = [np.ones_like(decay), *(half * (source @ FROM_LEFT.T) for source in sources)]
-    homogeneous, *particular = np.moveaxis(np.linalg.solve(matrix, np.stack(right, axis=2)), 2, 0)
-    out = []
-    for source, left, own in zip(sources, start, particular, strict=True):
-        weights = half * WEIGHTS
-        gained = np.sum(weights * (source - decay * own), axis=1)
-        kept = 1.0 - np.sum(weights * decay * homogeneous, axis=1)
-        lefts = _chained(gained, kept, float(left))
-        out.append((lefts, own + lefts[:, None] * homogeneous))
-    return out
+    right = np.stack([np.ones_like(decay), half * (source @ FROM_LEFT.T)], axis=2)
+    homogeneous, particular = np.moveaxis(np.linalg.solve(matrix, right), 2, 0)
+    weights = half * WEIGHTS
+    gained = np.sum(weights * (source - decay * particular), axis=1)
+    kept = 1.0 - np.sum(weights * decay * homogeneous, axis=1)
+    # each panel multiplies what it is left with: what decays keeps its digits
+    lefts = _chained(gained, kept, start)
+    y = particular + lefts[:, None] * homogeneous
+    return _carried(source - decay * y, half, lefts)
 
 
 def _chained(gained: Array, kept: Array, start: float) -> Array:
@@ -214,7 +215,7 @@ def _newton(equation: Equation, edges: Array, k: Array, start: float) -> tuple[A
         _, integrated = _integrated(rate, half, start)
         missed = integrated - h
         # what the step adds to the integral solves e' = bend (e + missed)
-        ((_, added),) = _linear(-bend, [bend * missed], half, np.zeros(1))
+        _, added = _linear(-bend, bend * missed, half, 0.0)
         size = np.maximum(np.abs(h).max(axis=1), 1e-290)
         settled = np.abs(missed + added).max(axis=1) <= _SETTLED * size
         h = integrated + added
