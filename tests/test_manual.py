@@ -19,7 +19,7 @@ from infalign_theory.figures import FIGURES
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = (ROOT / "docs" / "how-to", ROOT / "docs" / "tutorial")
-PAGES = sorted(page for folder in FOLDERS for page in folder.glob("*.md"))
+PAGES = [*sorted(page for folder in FOLDERS for page in folder.glob("*.md")), ROOT / "README.md"]
 # opens a page until it is stopped; draws every figure
 LONG = ("infalign explore", "infalign reproduce")
 
@@ -29,7 +29,11 @@ def commands(page):
     blocks = re.findall(r"^```(?:bash|console|sh)\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
     whole = "\n".join(blocks).replace("\\\n", "")
     lines = [line.removeprefix("$ ") for line in whole.splitlines()]
-    return [line for line in lines if "infalign " in line and not line.startswith(LONG)]
+    return [
+        line.partition("  #")[0]
+        for line in lines
+        if "infalign " in line and not line.startswith(LONG) and "pip install" not in line
+    ]
 
 
 SHOWN = [(page.name, line) for page in PAGES for line in commands(page)]
@@ -65,7 +69,7 @@ def blocks(page):
 
 # a training run of somebody's model and scorer; a page that waits for a visitor
 OUTSIDE = re.compile(r"my_scorer|it\.explore\(")
-WITH_CODE = [page for page in [*PAGES, ROOT / "README.md"] if blocks(page)]
+WITH_CODE = [page for page in PAGES if blocks(page)]
 
 
 @pytest.mark.slow
