@@ -137,3 +137,11 @@ def test_mathematics_names_the_tests_that_hold_it(page):
     assert all((ROOT / name).is_file() for name in held)
     outside_mathematics = re.sub(r"\$\$.*?\$\$|\$[^$]*\$|`[^`]*`", "", text, flags=re.S)
     assert not re.search(r"\b\w_\w+\b", outside_mathematics), "a subscript that is not set"
+
+
+def test_the_bibliography_lists_every_paper_cited():
+    arxiv = re.compile(r"\b2\d{3}\.\d{5}\b")
+    files = [*ROOT.glob("infalign_theory/**/*.py"), *PAGES, *MATHEMATICS]
+    cited = {number for file in files for number in arxiv.findall(file.read_text("utf-8"))}
+    listed = set(arxiv.findall((ROOT / "docs" / "bibliography.md").read_text("utf-8")))
+    assert cited <= listed

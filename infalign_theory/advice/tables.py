@@ -57,5 +57,5 @@ def _cell(procedure: str, kl: float) -> str:
     if "lies beyond" in found.why:
         return "beyond 600"
     points = 100.0 * found.regret
-    regret = f"{points:.2g}" if points >= 0.001 else "below 0.001"
+    regret = f"{points:.2g}" if points >= 0.001 else "<0.001"
     return f"{found.transform.t:.3g} ({regret})"
