@@ -7,16 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from infalign_theory.checks import whole
-from infalign_theory.kernels.terms import power_pair
 from infalign_theory.procedures.core import Procedure
 from infalign_theory.typing import Array
 
 _ALLOWED_N = "a whole number N of at least 1"
+_LARGE = 64  # powers from which the rounding of p itself, next to 1, would be felt
 
 
 def _power(n: int, p: Array, q: Array) -> tuple[Array, Array]:
-    """p**n and 1 - p**n."""
-    return power_pair(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64), n)
+    """p**n and 1 - p**n for q = 1 - p, each accurate where it is small."""
+    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    with np.errstate(divide="ignore", under="ignore"):
+        exponent = n * np.where(q < 0.5, np.log1p(-q), np.log(p)) if n else np.zeros(p.shape)
+    whole = np.exp(exponent) if n > _LARGE else p**n
+    return whole, np.abs(np.expm1(exponent))
 
 
 def _power_slope(n: int, p: Array, q: Array) -> Array:

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from infalign_theory.kernels import panels
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array
 
@@ -82,11 +82,7 @@ class Grid:
 
     def running(self, values: Array) -> Running:
         """Running integrals from both ends (in s)."""
-        return Running(
-            *panels.running_integrals(
-                values, self.half, panels.WEIGHTS, panels.FROM_LEFT, panels.FROM_RIGHT
-            )
-        )
+        return Running(*panels.running_integrals(values, self.half))
 
     def unresolved(self, values: Array) -> Array:
         """Estimated error of each panel's integral: the size of its last Legendre terms."""
