@@ -1,8 +1,8 @@
 """One command, one table: ``python -m benchmarks [--output docs/benchmarks.md]``.
 
 A ratio is their time over ours, above 1 where we are faster, both of one run on one machine, on the
-same work at the same or a better accuracy. Times are medians with their range; "wanted" is what we aim
-at, met or not. The first run of a command on a machine is cold, it compiles; later ones are warm.
+same work at the same or a better accuracy. Times are medians with their range; "wanted" is what we
+aim at, met or not. The first run of a command on a machine is cold, it compiles; later ones are warm.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def page() -> str:
     lines += ["", "| work | ours | peer | theirs | ratio | wanted | accuracy |", "|" + "---|" * 7]
     for part in (continuous, discrete, scores):
         for row in part.rows():
-            ratio = row.theirs.median / row.ours.median
+            ratio = float(f"{row.theirs.median / row.ours.median:.3g}")
             lines.append(
-                f"| {row.work} | {row.ours} | {row.peer} | {row.theirs} | {float(f'{ratio:.3g}'):g} "
+                f"| {row.work} | {row.ours} | {row.peer} | {row.theirs} | {ratio:g} "
                 f"| {row.wanted} | {row.accuracy} |"
             )
     lines += ["", "| work | time | wanted |", "|---|---|---|"]
