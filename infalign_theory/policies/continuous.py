@@ -53,7 +53,8 @@ class ContinuousPolicy(Policy):
 
     def law(self, grid: Grid) -> Running:
         """F and 1 - F on the nodes of a grid at least as fine as the policy's own."""
-        return grid.running(self.tilt.weights(grid))
+        own = grid is self.tilt.grid
+        return self.tilt.running if own else grid.running(self.tilt.weights(grid))
 
     def tails(self, points: Points) -> tuple[Array, Array]:
         """F(u) and 1 - F(u) at any points, each accurate where it is small."""

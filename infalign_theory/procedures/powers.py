@@ -17,15 +17,35 @@ _LARGE = 64  # powers from which the rounding of p itself, next to 1, would be f
 def _power(n: int, p: Array, q: Array) -> tuple[Array, Array]:
     """p**n and 1 - p**n for q = 1 - p, each accurate where it is small."""
     p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
-    with np.errstate(divide="ignore", under="ignore"):
-        exponent = n * np.where(q < 0.5, np.log1p(-q), np.log(p)) if n else np.zeros(p.shape)
-    whole = np.exp(exponent) if n > _LARGE else p**n
+    exponent = _exponent(n, p, q)
+    whole = np.exp(exponent) if n > _LARGE else _whole_power(n, p)
     return whole, np.abs(np.expm1(exponent))
 
 
 def _power_slope(n: int, p: Array, q: Array) -> Array:
     """Derivative n p**(n-1)."""
-    return n * _power(n - 1, p, q)[0]
+    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    n, factor = n - 1, n
+    return factor * (np.exp(_exponent(n, p, q)) if n > _LARGE else _whole_power(n, p))
+
+
+def _exponent(n: int, p: Array, q: Array) -> Array:
+    """n log p."""
+    if n == 0:
+        return np.zeros(p.shape)
+    with np.errstate(divide="ignore"):
+        return np.asarray(n * np.where(q < 0.5, np.log1p(-q), np.log(p)))
+
+
+def _whole_power(n: int, p: Array) -> Array:
+    """p**n by repeated squaring."""
+    result = np.ones(p.shape)
+    while n > 0:
+        if n & 1:
+            result = result * p
+        p = p * p
+        n >>= 1
+    return result
 
 
 @dataclass(frozen=True)

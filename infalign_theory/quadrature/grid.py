@@ -97,7 +97,8 @@ class Grid:
     def with_edges(self, edges: Array) -> Grid:
         """A refinement with further edges, where they fall inside."""
         inside = edges[(edges > self.edges[0]) & (edges < self.edges[-1])]
-        return Grid(np.union1d(self.edges, inside))
+        # a grid keeps what was computed on it
+        return Grid(np.union1d(self.edges, inside)) if inside.size else self
 
     def splittable(self) -> np.ndarray:
         """Panels still wide enough to be bisected in float64."""
