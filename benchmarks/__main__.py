@@ -2,7 +2,7 @@
 
 A ratio is their time over ours, above 1 where we are faster, both of one run on one machine, on the
 same work at the same or a better accuracy. Times are medians with their range; "wanted" is what we
-aim at, met or not. The first run of a command on a machine is cold, it compiles; later ones are warm.
+aim at, met or not. The first run of a command is cold, it compiles; later ones are warm.
 """
 
 from __future__ import annotations
