@@ -20,7 +20,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
 ]
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -53,8 +53,6 @@ html_theme = "furo"
 html_title = "infalign-theory"
 html_static_path = ["_static"]
 html_css_files = ["manual.css"]
-# formulas are set by MathJax, which the pages load from its public address; all else is local
-mathjax4_config = {"output": {"displayOverflow": "linebreak"}}
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
 
