@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infalign_theory.cli.options import (
+    AgainstOption,
     BaseLawOption,
     BetaOption,
     JsonOption,
@@ -50,6 +51,7 @@ _Scheduler = Annotated[
 def validate(
     scores: _Scores,
     procedure: _Procedures = None,
+    against_procedure: AgainstOption = None,
     transform: _Applied = None,
     kl: Annotated[float | None, typer.Option("--kl", help="KL the run was to spend, nats.")] = None,
     beta: BetaOption = None,
@@ -84,6 +86,7 @@ def validate(
         result = validation.validate(
             scores,
             procedure=procedures.several(procedure or [STANDARD]),
+            against_procedure=against_procedure,
             transform=transform,
             kl=kl,
             beta=beta,
