@@ -24,9 +24,10 @@ from infalign_theory.procedures import Procedure, Standard
 from infalign_theory.typing import Array, BoolArray, IntArray
 
 _LARGEST_KL = 40.0
-_LEAST_KL = 1e-12
-_LARGEST_LOG_K = 600.0
-_FINE, _REACH = 4000, 18.0  # atoms that stand for a continuum, and the logits they end at
+_LEAST_KL = 1e-8
+# atoms that stand for a continuum, the logits they end at, and what they can resolve
+_FINE, _REACH = 2000, 18.0
+_LARGEST_BY_ATOMS, _LEAST_LOG_K = 16.0, -14.0
 _LOG_K = np.linspace(-4.5, 10.5, 31)
 # one optimum costs microseconds an atom, and a curve has many: what all prompts would cost is
 # spent on an even selection of them
@@ -88,20 +89,25 @@ def _least_to_win(duel: Duel, win_rate: float) -> float | None:
 
 def _one_against(theirs: Procedure, win_rate: float) -> float | None:
     """Of one sample: its win rate is linear in the policy, whose best tilt is by theirs' CDF."""
-    single, top = Standard(), 0.25
-    while True:
-        best = optimum(single, kl=top, against_procedure=theirs)
-        if best.win_rate > win_rate:
-            break
-        top *= 2.0
-        if top > _LARGEST_KL:
-            return None
+    single = Standard()
 
-    def excess(log_kl: float) -> float:
-        kl = float(np.exp(log_kl))
-        return optimum(single, kl=kl, against_procedure=theirs).win_rate - win_rate
+    def won(kl: float) -> float:
+        return optimum(single, kl=kl, against_procedure=theirs).win_rate
 
-    return float(np.exp(brentq(excess, np.log(_LEAST_KL), np.log(top), xtol=1e-12)))
+    top = 0.25
+    try:
+        while won(top) <= win_rate:
+            top *= 2.0
+            if top > _LARGEST_KL:
+                return None
+    except OutOfReachError:
+        return None
+    even, least = won(0.0), won(_LEAST_KL)
+    if win_rate <= least:  # what is won rises as the root of the KL there
+        return _LEAST_KL * ((win_rate - even) / (least - even)) ** 2
+    low, high = np.log([_LEAST_KL, top])
+    found = brentq(lambda log_kl: won(float(np.exp(log_kl))) - win_rate, low, high, xtol=1e-12)
+    return float(np.exp(found))
 
 
 def _by_atoms(duel: Duel, win_rate: float) -> float | None:
@@ -118,21 +124,32 @@ def _by_atoms(duel: Duel, win_rate: float) -> float | None:
         won = optima.bases.win_rates(ratio, duel.ours, duel.theirs)
         return float(won[0]), float(optima.bases.kls(ratio)[0])
 
-    def excess(log_k: float) -> float:
-        return point(log_k)[0] - win_rate
-
-    low, high = 0.0, 0.0
-    while excess(low) > 0.0:
-        low -= 2.0
-        if low < -_LARGEST_LOG_K:  # above the base's own by less than atoms resolve
-            return 0.0
-    while excess(high) < 0.0:
+    flat = np.zeros(optima.bases.mass.size)
+    own = float(optima.bases.win_rates(flat, duel.ours, duel.theirs)[0])
+    wanted = _carried(win_rate, duel.base_win_rate, own)
+    if wanted <= own:  # by less than float64 tells
+        return 0.0
+    high = 0.0
+    while point(high)[0] < wanted:
         high += 2.0
-        if high > _LARGEST_LOG_K or point(high)[1] > _LARGEST_KL:
+        if point(high)[1] > _LARGEST_BY_ATOMS:
             return None
-    at = float(brentq(excess, low, high, xtol=1e-7)) if low < high else low
-    won, nats = point(at)
-    return max(nats + float(np.exp(at)) * (win_rate - won), 0.0)
+    least, nats = point(_LEAST_LOG_K)
+    if wanted <= least:  # what is won rises as the root of the KL there
+        return nats * ((wanted - own) / (least - own)) ** 2
+    log_k = float(brentq(lambda at: point(at)[0] - wanted, _LEAST_LOG_K, high, xtol=1e-7))
+    won, nats = point(log_k)
+    return nats + float(np.exp(log_k)) * (wanted - won)
+
+
+def _carried(win_rate: float, base: float, own: float) -> float:
+    """A win rate on laws under which the base wins ``own`` for one under which it wins ``base``.
+
+    The part of all that is left to win, or to lose, is the same.
+    """
+    if win_rate >= base:
+        return own if base == 1.0 else 1.0 - (1.0 - win_rate) * (1.0 - own) / (1.0 - base)
+    return win_rate * own / base
 
 
 @cache
@@ -287,14 +304,8 @@ class LeastKL:
         standing = self._standing(duel)
         if duel.even:
             return standing.optimal_kl(win_rate)
-        # a standing knows a selection of the prompts by fewer terms of the jackknife: what is
-        # left to win, or to lose, from the base's own win rate on is what it is asked for
-        own = standing.base_win_rate
-        if win_rate == base:
-            return 0.0
-        if win_rate > base:
-            return standing.optimal_kl(1.0 - (1.0 - win_rate) * (1.0 - own) / (1.0 - base))
-        return standing.optimal_kl(win_rate * own / base)
+        # a standing knows a selection of the prompts, and by fewer terms of the jackknife
+        return standing.optimal_kl(_carried(win_rate, base, standing.base_win_rate))
 
     def interval(
         self, duel: Duel, ci: tuple[float, float], estimate: float, base: float = 0.5

@@ -168,9 +168,12 @@ def hacking(rows: Sequence[WinRate]) -> tuple[str, bool]:
     """What the true reward says of the picks, and whether the reward is being hacked.
 
     Hacked is a reward whose picks win less, by the truth, than those of a perfect proxy would
-    whose truth is as coarse: ties in the truth alone make no hacking.
+    whose truth is as coarse: ties in the truth alone make no hacking. Where the base has another
+    procedure, choosing by an imperfect reward loses as well, without any training: such a row is
+    told only where there is no other, and never as hacking.
     """
     judged = [(row, row.truth) for row in rows if row.truth is not None]
+    judged = [pair for pair in judged if pair[0].duel.even] or judged
     if not judged:
         return "", False
 
@@ -184,11 +187,14 @@ def hacking(rows: Sequence[WinRate]) -> tuple[str, bool]:
     points = f"{100 * abs(truth.shortfall.value):.1f} points"
     perfect = f"{percent(truth.win_rate.value + truth.shortfall.value)} that a perfect proxy"
     if low > _ROUNDING:
-        return (
-            f"{text}, {points} less than the {perfect} of the same truth would have "
-            f"({percent(row.estimate)} by the reward): the reward is being hacked.",
-            True,
+        text += f", {points} less than the {perfect} of the same truth would have "
+        text += f"({percent(row.estimate)} by the reward): "
+        if row.duel.even:
+            return text + "the reward is being hacked.", True
+        text += (
+            "choosing by an imperfect reward alone can lose that, so hacking is told only where "
         )
+        return text + "both sides do the same.", False
     if high < -_ROUNDING:
         return f"{text}, {points} more than the {perfect} would have.", False
     return f"{text}; no gap to a perfect proxy of the same truth can be told.", False
