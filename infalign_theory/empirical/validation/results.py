@@ -167,14 +167,15 @@ class PolicyValidation:
         """A row a procedure, ready for a table."""
         names = ["procedure", "estimate", "stderr", "predicted", "z", "prompts", "excluded"]
         names += ["optimal_kl", "efficiency"]
-        if any(row.against_procedure for row in self.win_rates):
-            names += ["against_procedure", "base_win_rate"]
+        paired = any(row.against_procedure for row in self.win_rates)
         rows = []
         for row in self.win_rates:
             low, high = row.ci or (None, None)
             shown = {name: getattr(row, name) for name in names}
             truth = None if row.truth is None else row.truth.win_rate.value
             shown |= {"ci_low": low, "ci_high": high, "true_win_rate": truth}
+            if paired:
+                shown |= {"against_procedure": row.duel.against, "base_win_rate": row.base_win_rate}
             rows.append({"policy": self.name, **shown})
         return rows
 
