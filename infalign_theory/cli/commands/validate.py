@@ -25,6 +25,8 @@ EXAMPLES = (
     "--reward rm_logit -p bon:4",
     "infalign validate examples/base.jsonl examples/tuned.jsonl --prompt question "
     "--reward rm_logit --truth correct -t exp:10 --kl 0.3 -p bon:1,4 -p won:4 --report report.html",
+    "infalign validate examples/base.jsonl examples/tuned.jsonl --prompt question "
+    "--reward rm_logit -p bon:4 --against-procedure standard",
 )
 _Scores = Annotated[
     list[str], typer.Argument(help="CSV, JSON lines or Parquet files, folders or patterns.")
