@@ -25,7 +25,6 @@ KERNEL_DOORS = {
         "ustatistics.win_rates",
     },
     "empirical/statistics/prompt_bases.py": {"shooting.best_roots"},
-    "optima/powers.py": {"kernels.along_trajectory", "kernels.march"},
 }
 
 

@@ -741,7 +741,10 @@ def expected(table):
     return numbers(plain(table, procedure=NAMES, **PLAN, **OPTIONS))
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson", ".parquet"])
+@pytest.mark.parametrize(
+    "suffix",
+    [".csv", *(pytest.param(s, marks=pytest.mark.slow) for s in (".jsonl", ".ndjson", ".parquet"))],
+)
 def test_files_of_every_kind_and_division(tmp_path, table, expected, suffix):
     def same(given, **options):
         assert numbers(validate(given, procedure=NAMES, **PLAN, **OPTIONS, **options)) == expected
@@ -817,6 +820,7 @@ def test_order_never_changes_a_bit(tmp_path, seed):
     assert numbers(plain(table, **{**options, "procedure": NAMES[::-1]})) != expected
 
 
+@pytest.mark.slow
 def test_order_never_changes_a_bit_of_a_large_table():
     """Enough rows for a database to share them among threads."""
     rng = np.random.default_rng(0)

@@ -128,6 +128,7 @@ def test_refusals(refused):
     refused(lambda: inferred(base(), "bon:4"), "distortion")
 
 
+@pytest.mark.slow
 def test_weights_of_any_transform():
     """The identity by name, a Monte Carlo with weights of exp:3, and the hard limit."""
     policy = it.align("identity", kl=0.4)

@@ -68,6 +68,10 @@ STUDY = (
     Arm("batch-1024", "identity", batch=1024, seeds=1),
     Arm("width-16", "identity", width=16, seeds=1),
     Arm("width-128", "identity", width=128, seeds=1),
+    # whether what transforms promise comes with more steps
+    Arm("identity-600", "identity", steps=600, tuned=0.7),
+    Arm("exp10-600", "exp:10", steps=600, tuned=0.72),
+    Arm("exp-10-600", "exp:-10", steps=600, tuned=8.0),
 )
 
 
@@ -215,7 +219,7 @@ def trained(shop: Workshop, arm: Arm, seed: int, steps: int) -> tuple[Any, float
         callbacks = []
     else:
         cal = Calibrator.fit(
-            shop.calibration(arm.width), tail="lower" if arm.name == "exp-10" else "upper"
+            shop.calibration(arm.width), tail="lower" if arm.transform == "exp:-10" else "upper"
         )
         chosen = transform_of(arm)
         reward = cal.reward_function(shop.judge, transform=chosen)
@@ -286,8 +290,9 @@ def main() -> None:
                 if arm.name in given.only and seed <= (arm.seeds or given.seeds):
                     run(shop, arm, seed, given.steps, folder)
         for arm in STUDY:
-            if arm.name in given.only:
-                run(shop, arm, 1, given.steps, folder)
+            for seed in range(1, (arm.seeds or 2) + 1):
+                if arm.name in given.only:
+                    run(shop, arm, seed, given.steps, folder)
     from sentence_report import judge
 
     judge(folder, given.out)

@@ -91,9 +91,15 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 @contextmanager
 def working() -> Iterator[None]:
     """A bar on standard error once something takes longer than a second; it says what it is."""
-    what = "computing" if kernels_compiled() else "compiling the kernels, this first time only"
+    compiled = kernels_compiled()
     with steps() as step:
-        timer = threading.Timer(_PATIENCE, step, [what])
+
+        def tell() -> None:
+            # many an answer needs no kernel
+            compiling = "numba" in sys.modules and not compiled
+            step("compiling the kernels, this first time only" if compiling else "computing")
+
+        timer = threading.Timer(_PATIENCE, tell)
         timer.daemon = True
         timer.start()
         try:

@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from infalign_theory.kernels import panels
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid
 from infalign_theory.typing import Array
 

@@ -108,6 +108,15 @@ def _tail(values: Array, analysis: Array) -> float:
 
 
 @kernel
+def _dot(a: Array, b: Array) -> float:
+    """Sum of products; written out, as array expressions take seconds to compile."""
+    total = 0.0
+    for j in range(a.size):
+        total += a[j] * b[j]
+    return total
+
+
+@kernel
 def _settle(
     k: float,
     edge: float,
@@ -122,7 +131,8 @@ def _settle(
     """Picard iteration on one panel; ``state`` holds log f, mass above and their rates."""
     nodes = jacobian.size
     log_f, above, rate, gain = state[0], state[1], state[2], state[3]
-    log_f[:], above[:] = edge, mass
+    for j in range(nodes):
+        log_f[j], above[j] = edge, mass
     previous = np.inf
     for _ in range(40):
         for j in range(nodes):
@@ -187,8 +197,10 @@ def march(
             force[j] = evaluate(u, v, theirs) * u * v
         settled = _settle(k, edge, mass, half, force, jacobian, ours, from_right, state)
         if settled:
-            size = max(1.0, np.max(np.abs(state[0])))
-            gained = half * np.sum(weights * state[3])
+            size = 1.0
+            for j in range(nodes):
+                size = max(size, abs(state[0, j]))
+            gained = half * _dot(weights, state[3])
             settled = _tail(state[0], analysis) <= 1e-13 * size
             settled = settled and half * _tail(state[3], analysis) <= 1e-15 + 1e-14 * gained
             # the win rate integrates against the opponent's law
@@ -198,12 +210,13 @@ def march(
                 u, v = _unit(s)
                 q = min(max(q, 0.0), 1.0)
                 there = k * evaluate(u, v, theirs) * u * v * evaluate(1.0 - q, q, ours)
-                missed = abs(np.sum(to_edges[side] * state[2]) - there)
+                missed = abs(_dot(to_edges[side], state[2]) - there)
                 settled = settled and half * EDGE_SHARE * missed <= 1e-13 * size
         if settled or half <= NARROWEST * max(1.0, abs(left)):
-            edge -= half * np.sum(weights * state[2])
-            mass += half * np.sum(weights * state[3])
-            log_density[done] = state[0]
+            edge -= half * _dot(weights, state[2])
+            mass += half * _dot(weights, state[3])
+            for j in range(nodes):
+                log_density[done, j] = state[0, j]
             done += 1
             edges[done] = left
             states[done, 0], states[done, 1] = edge, mass

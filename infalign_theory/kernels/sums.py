@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
 from infalign_theory.typing import Array
+
+Numbers = TypeVar("Numbers", float, Array)
 
 
 @kernel
@@ -42,11 +46,13 @@ def cumulative_sums(mass: Array) -> tuple[Array, Array]:
 NEAR = 0.05
 
 
-@kernel
-def entropy_near_one(a: float) -> float:
+def near_one(a: Numbers) -> Numbers:
     """r log r - r + 1 at r = exp(a) for |a| < NEAR: the sum over n >= 2 of (n - 1) a^n / n!."""
     tail = a * (1 / 144 + a * (1 / 840 + a * (1 / 5760 + a / 45360)))
     return a * a * (1 / 2 + a * (1 / 3 + a * (1 / 8 + a * (1 / 30 + tail))))
+
+
+_near_one = kernel(near_one)
 
 
 @kernel
@@ -58,7 +64,7 @@ def divergence(weights: Array, log_ratio: Array) -> float:
         if a == -np.inf:
             term = weights[i]
         elif abs(a) < NEAR:
-            term = weights[i] * entropy_near_one(a)
+            term = weights[i] * _near_one(a)
         else:
             tilted = weights[i] * np.exp(a)
             term = a * tilted - (tilted - weights[i])

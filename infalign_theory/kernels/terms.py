@@ -66,29 +66,6 @@ def integer_power(x: float, n: int) -> float:
 
 
 @kernel
-def power_pair(p: Array, q: Array, n: int) -> tuple[Array, Array]:
-    """p^n and 1 - p^n for q = 1 - p, each accurate where it is small."""
-    whole, rest = np.empty(p.shape), np.empty(p.shape)
-    ps, qs, out, complement = p.ravel(), q.ravel(), whole.ravel(), rest.ravel()
-    for i in range(ps.size):
-        x, y = ps[i], qs[i]
-        if n > 64:
-            exponent = n * (np.log1p(-y) if y < 0.5 else np.log(x))
-            out[i], complement[i] = np.exp(exponent), -np.expm1(exponent)
-            continue
-        value = integer_power(x, n)
-        out[i] = value
-        if value < 0.5:
-            complement[i] = 1.0 - value
-        else:  # q (1 + p + ... + p^(n-1))
-            total = 1.0
-            for _ in range(n - 1):
-                total = 1.0 + x * total
-            complement[i] = y * total
-    return whole, rest
-
-
-@kernel
 def _from_table(p: float, q: float, table: Array) -> float:
     side = 0.0 if p < q else 1.0
     x = p if p < q else q

@@ -309,7 +309,8 @@ def range_means(
     """Mean over each owner's samples of the mean of values[start:stop] (rows)."""
     running = np.zeros((values.shape[0] + 1, values.shape[1]))
     for row in range(values.shape[0]):
-        running[row + 1] = running[row] + values[row]
+        for q in range(values.shape[1]):
+            running[row + 1, q] = running[row, q] + values[row, q]
     out = np.zeros((sizes.size, values.shape[1]))
     for i in range(start.size):
         share = sizes[owner[i]] * (stop[i] - start[i])

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.win_rates import kinks
 from infalign_theory.procedures import Procedure
 from infalign_theory.quadrature.grid import Grid, Running
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.refinement import refine
 from infalign_theory.typing import Array, BoolArray
 

@@ -14,11 +14,12 @@ from functools import cached_property
 import numpy as np
 
 from infalign_theory.errors import PrecisionError
-from infalign_theory.kernels import descent, panels
-from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.kernels import descent
 from infalign_theory.policies.bracketing import Bracket, bracket_around, root_within
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array
 

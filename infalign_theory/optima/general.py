@@ -14,7 +14,6 @@ import numpy as np
 
 from infalign_theory.checks import plain_number
 from infalign_theory.errors import PrecisionError
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.optima.closures import Closure, Marches
 from infalign_theory.optima.solutions import Jump, Solution, ranked
 from infalign_theory.optima.spending import KL_PROMISE, at_kl
@@ -24,6 +23,7 @@ from infalign_theory.policies.continuous_tilt import ContinuousTilt, uniform_gri
 from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.transforms.tabulated import TabulatedTransform
 from infalign_theory.typing import Array
 

@@ -1,7 +1,7 @@
 """The optimal frontier of Best-of-N and Worst-of-N on a continuous base, along 1/beta.
 
 Every point of one trajectory is the exact optimum at that beta; see
-:mod:`infalign_theory.kernels.trajectory` for the equation.
+:mod:`infalign_theory.optima.trajectory` for the equation.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ import numpy as np
 
 from infalign_theory.checks import plain_number
 from infalign_theory.errors import OutOfReachError, PrecisionError
-from infalign_theory.kernels import panels
-from infalign_theory.kernels import trajectory as kernels
+from infalign_theory.optima.trajectory import WIDTH, Equation, Shape, march, strengths
 from infalign_theory.procedures import Procedure, power_sides
+from infalign_theory.quadrature import panels
 from infalign_theory.typing import Array, IntArray
-
-_WIDTH = 0.25  # of a panel in log k: 16 nodes resolve it to rounding level, ends and inside
-
 
 _LOG_LIMIT = 690.0
 
@@ -40,6 +37,11 @@ class Powers:
         if n > 1 and m >= 1 and other in (0, sign):
             return cls(float(sign), float(n), float(m))
         return None
+
+    @property
+    def equation(self) -> Equation:
+        """What its trajectory solves."""
+        return Equation(sign=self.sign, n=self.n, m=self.m)
 
     @property
     def base_win_rate(self) -> float:
@@ -69,7 +71,7 @@ class Trajectory:
     @classmethod
     def to_kappa(cls, powers: Powers, kappa: float) -> Trajectory:
         """Exactly up to one kappa."""
-        path = cls._march(powers, min(powers.leading, kappa - _WIDTH), kappa, np.inf)
+        path = cls._march(powers, min(powers.leading, kappa - WIDTH), kappa, np.inf)
         if path.last < kappa:
             raise _unsettled(powers, float(np.exp(-kappa)))
         return path
@@ -97,19 +99,7 @@ class Trajectory:
     def _march(cls, powers: Powers, first: float, last: float, kl: float) -> Trajectory:
         return cls(
             powers,
-            *kernels.march(
-                first,
-                last,
-                _WIDTH,
-                kl,
-                powers.sign,
-                powers.n,
-                powers.m,
-                panels.X,
-                panels.WEIGHTS,
-                panels.FROM_LEFT,
-                panels.ANALYSIS,
-            ),
+            *march(powers.equation, first, last, kl),
         )
 
     @property
@@ -160,30 +150,37 @@ class Trajectory:
         return np.asarray(kappa)
 
     @cached_property
-    def _force(self) -> tuple[Array, Array, Array, Array, float]:
-        """What :func:`kernels.along_trajectory` needs; see there."""
+    def _shape(self) -> Shape:
+        """What gives the density."""
         p = self.powers
         phi = np.exp(self.nodes[:, 0, :])
         speed = 1.0 / (p.m + (p.n - 1.0) * phi)
-        kappa = self.kappa[:-1, None] + self._half[:, None] * (1.0 + panels.X)
-        force = p.n * p.m * np.exp(kappa) * speed
+        force = p.n * p.m * strengths(self.kappa) * speed
         half = self._half
         speed_sums = panels.panel_sums(speed, half, panels.WEIGHTS)
         force_sums = panels.panel_sums(force, half, panels.WEIGHTS)
         before = p.n * p.m * float(np.exp(self.kappa[0])) / (p.m + p.n - 1.0)
-        after = np.concatenate([np.cumsum(speed_sums[::-1])[::-1][1:], [0.0]])
         if p.sign > 0:
             edge = np.concatenate([np.cumsum(force_sums[::-1])[::-1][1:], [0.0]])
         else:
             edge = before + np.cumsum(force_sums)
-        return speed @ panels.ANALYSIS.T, force @ panels.ANALYSIS.T, after, edge, before
+        return Shape(
+            speed=speed @ panels.ANALYSIS.T,
+            force=force @ panels.ANALYSIS.T,
+            speed_after=np.concatenate([np.cumsum(speed_sums[::-1])[::-1][1:], [0.0]]),
+            force_edge=edge,
+            half=half,
+            from_end=p.sign > 0,
+            tail_rate=p.m + p.n - 1.0,
+            tail_force=before,
+        )
 
     def turns(self) -> Array:
         """Logits of u at which the density turns sharply: edges of the panels that were halved."""
-        after = np.append(self._force[2], 0.0)
+        after = np.append(self._shape.speed_after, 0.0)
         total = after[0] + 2.0 * self._half[0] / (self.powers.m + self.powers.n - 1.0)
         log_x = -np.concatenate([[total], after[:-1]])
-        narrow = self._half < 0.49 * _WIDTH
+        narrow = self._half < 0.49 * WIDTH
         narrow[-1] = False  # the last panel is cut to length
         chosen = log_x[np.append(narrow, False) | np.append(False, narrow)]
         chosen = chosen[chosen < 0.0]
@@ -192,20 +189,7 @@ class Trajectory:
 
     def log_density_drop(self, log_x: Array) -> Array:
         """log f at the end where it is largest, minus log f, at x = u (Best) or 1-u (Worst)."""
-        speed, force, after, edge, before = self._force
-        p = self.powers
-        drop = kernels.along_trajectory(
-            -log_x.ravel(),
-            speed,
-            force,
-            after,
-            edge,
-            self._half,
-            p.sign > 0,
-            p.m + p.n - 1.0,
-            before,
-        )
-        return drop.reshape(log_x.shape)
+        return self._shape.along(-log_x.ravel()).reshape(log_x.shape)
 
 
 def _unsettled(powers: Powers, beta: float) -> PrecisionError:

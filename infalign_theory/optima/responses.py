@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.kernels.sums import divergence
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.core import Policy
 from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.policies.win_rates import increments
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.typing import Array
 
 _MAX_PANELS = 8000

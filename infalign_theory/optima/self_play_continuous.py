@@ -12,7 +12,6 @@ from functools import cached_property
 
 import numpy as np
 
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.kernels.terms import evaluate_all
 from infalign_theory.optima.certificate import response_step
 from infalign_theory.optima.general import GeneralProblem
@@ -23,6 +22,7 @@ from infalign_theory.policies.win_rates import kinks
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.tabulation import tabulate
 from infalign_theory.quadrature.grid import Grid, Running
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.solved import SolvedTransform
 from infalign_theory.transforms.tabulated import TabulatedTransform

@@ -14,10 +14,10 @@ import numpy as np
 from scipy import linalg
 
 from infalign_theory.errors import InputError
-from infalign_theory.kernels import panels
 from infalign_theory.policies.base import Discrete
 from infalign_theory.policies.win_rates import increments
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid
 from infalign_theory.typing import Array
 

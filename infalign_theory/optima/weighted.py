@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infalign_theory.errors import PrecisionError
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.optima.stages import Linearised, Stage
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.typing import Array
 
 _SOLVED = 1e-12

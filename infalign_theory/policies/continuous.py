@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infalign_theory.checks import unit_interval
-from infalign_theory.kernels import panels
 from infalign_theory.policies import closed_forms
 from infalign_theory.policies.base import Continuous
 from infalign_theory.policies.continuous_tilt import ContinuousTilt
 from infalign_theory.policies.core import Policy, Training
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid, Running
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array, BoolArray, IntArray
@@ -53,7 +53,8 @@ class ContinuousPolicy(Policy):
 
     def law(self, grid: Grid) -> Running:
         """F and 1 - F on the nodes of a grid at least as fine as the policy's own."""
-        return grid.running(self.tilt.weights(grid))
+        own = grid is self.tilt.grid
+        return self.tilt.running if own else grid.running(self.tilt.weights(grid))
 
     def tails(self, points: Points) -> tuple[Array, Array]:
         """F(u) and 1 - F(u) at any points, each accurate where it is small."""

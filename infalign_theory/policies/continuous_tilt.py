@@ -12,8 +12,8 @@ import numpy as np
 
 from infalign_theory.checks import plain_number
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.quadrature.grid import REACH, Grid, Running
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.points import Points
 from infalign_theory.quadrature.refinement import Samples, beyond_proof, refine
 from infalign_theory.transforms.core import Transform

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.kernels import panels
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.kernels.sums import cumulative_sums, divergence
 from infalign_theory.policies.base import Discrete
 from infalign_theory.policies.continuous import ContinuousPolicy
@@ -18,7 +16,9 @@ from infalign_theory.policies.families import continuous_family
 from infalign_theory.procedures.core import Procedure
 from infalign_theory.procedures.laws import LawProcedure, Sample
 from infalign_theory.procedures.names import as_procedure
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.transforms.elementary import Identity
 from infalign_theory.typing import Array
 

@@ -11,7 +11,6 @@ import numpy as np
 from infalign_theory.checks import plain_number
 from infalign_theory.divergences import Divergence
 from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.policies.continuous_tilt import ContinuousTilt, _unresolved, uniform_grid
 from infalign_theory.policies.families import _deviation
 from infalign_theory.policies.penalised import (
@@ -22,6 +21,7 @@ from infalign_theory.policies.penalised import (
     solve_kl,
 )
 from infalign_theory.quadrature.grid import Grid
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
@@ -122,7 +122,7 @@ class Density:
 
 def base_weights(grid: Grid) -> Array:
     """What each node of a grid weighs under the base."""
-    from infalign_theory.kernels import panels
+    from infalign_theory.quadrature import panels
 
     return np.asarray(grid.jacobian * grid.half[:, None] * panels.WEIGHTS)
 

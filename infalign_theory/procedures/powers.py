@@ -7,21 +7,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from infalign_theory.checks import whole
-from infalign_theory.kernels.terms import power_pair
 from infalign_theory.procedures.core import Procedure
 from infalign_theory.typing import Array
 
 _ALLOWED_N = "a whole number N of at least 1"
+_LARGE = 64  # powers from which the rounding of p itself, next to 1, would be felt
 
 
 def _power(n: int, p: Array, q: Array) -> tuple[Array, Array]:
-    """p**n and 1 - p**n."""
-    return power_pair(np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64), n)
+    """p**n and 1 - p**n for q = 1 - p, each accurate where it is small."""
+    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    exponent = _exponent(n, p, q)
+    whole = np.exp(exponent) if n > _LARGE else _whole_power(n, p)
+    return whole, np.abs(np.expm1(exponent))
 
 
 def _power_slope(n: int, p: Array, q: Array) -> Array:
     """Derivative n p**(n-1)."""
-    return n * _power(n - 1, p, q)[0]
+    p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    n, factor = n - 1, n
+    return factor * (np.exp(_exponent(n, p, q)) if n > _LARGE else _whole_power(n, p))
+
+
+def _exponent(n: int, p: Array, q: Array) -> Array:
+    """n log p."""
+    if n == 0:
+        return np.zeros(p.shape)
+    with np.errstate(divide="ignore"):
+        return np.asarray(n * np.where(q < 0.5, np.log1p(-q), np.log(p)))
+
+
+def _whole_power(n: int, p: Array) -> Array:
+    """p**n by repeated squaring."""
+    result = np.ones(p.shape)
+    while n > 0:
+        if n & 1:
+            result = result * p
+        p = p * p
+        n >>= 1
+    return result
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from infalign_theory.errors import PrecisionError
-from infalign_theory.kernels import panels
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid
 from infalign_theory.quadrature.points import Points
 from infalign_theory.quadrature.refinement import refine

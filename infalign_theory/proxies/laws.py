@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from infalign_theory.errors import PrecisionError
-from infalign_theory.kernels import panels
 from infalign_theory.proxies.core import Copula
 from infalign_theory.proxies.picks import Picks
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array, IntArray

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.kernels import panels
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.core import Policy
 from infalign_theory.policies.discrete import DiscretePolicy
@@ -16,6 +15,7 @@ from infalign_theory.proxies.core import Copula, Proxy
 from infalign_theory.proxies.laws import TruthLaws
 from infalign_theory.proxies.picks import Picks
 from infalign_theory.proxies.tabulated import Tabulated
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import Grid
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from infalign_theory.kernels import panels
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array
 
@@ -82,11 +82,7 @@ class Grid:
 
     def running(self, values: Array) -> Running:
         """Running integrals from both ends (in s)."""
-        return Running(
-            *panels.running_integrals(
-                values, self.half, panels.WEIGHTS, panels.FROM_LEFT, panels.FROM_RIGHT
-            )
-        )
+        return Running(*panels.running_integrals(values, self.half))
 
     def unresolved(self, values: Array) -> Array:
         """Estimated error of each panel's integral: the size of its last Legendre terms."""
@@ -101,7 +97,8 @@ class Grid:
     def with_edges(self, edges: Array) -> Grid:
         """A refinement with further edges, where they fall inside."""
         inside = edges[(edges > self.edges[0]) & (edges < self.edges[-1])]
-        return Grid(np.union1d(self.edges, inside))
+        # a grid keeps what was computed on it
+        return Grid(np.union1d(self.edges, inside)) if inside.size else self
 
     def splittable(self) -> np.ndarray:
         """Panels still wide enough to be bisected in float64."""

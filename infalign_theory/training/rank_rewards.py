@@ -136,7 +136,7 @@ def best_rewards(procedure: Procedure | str, *, kl: float, samples: int) -> Arra
 
 
 def _weights(grid: Grid) -> Array:
-    from infalign_theory.kernels.panels import WEIGHTS
+    from infalign_theory.quadrature.panels import WEIGHTS
 
     return np.broadcast_to(WEIGHTS, grid.points.s.shape)
 

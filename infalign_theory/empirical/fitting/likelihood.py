@@ -21,10 +21,11 @@ from scipy import special
 from infalign_theory.empirical.fitting.families import Exponents
 from infalign_theory.empirical.statistics.calibration import Calibration
 from infalign_theory.errors import InputError
-from infalign_theory.kernels import panels, ustatistics
-from infalign_theory.kernels.panels import entropy_terms
+from infalign_theory.kernels import ustatistics
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.grid import REACH, Grid
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array, BoolArray, IntArray
 

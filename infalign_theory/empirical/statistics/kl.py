@@ -9,11 +9,11 @@ from infalign_theory.checks import real
 from infalign_theory.empirical.scores.groups import Groups, check_sorted
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.errors import InputError
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.policies.closed_forms import identity_kl, identity_win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.typing import Array
 
 

@@ -12,9 +12,9 @@ from infalign_theory.checks import plain_number
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.errors import InputError, OutOfReachError
 from infalign_theory.kernels import segments, shooting
-from infalign_theory.kernels.panels import entropy_terms
 from infalign_theory.policies.families import Family
 from infalign_theory.procedures import Procedure
+from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array, IntArray

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from infalign_theory.kernels._jit import kernel
-from infalign_theory.kernels.sums import NEAR, entropy_near_one
+from infalign_theory.kernels.sums import NEAR, near_one
 from infalign_theory.typing import Array
 
 NODES = 16
@@ -37,68 +36,39 @@ X, WEIGHTS, ANALYSIS, FROM_LEFT = _legendre_tables(NODES)
 FROM_RIGHT = np.ascontiguousarray(FROM_LEFT[::-1, ::-1])
 
 
-@kernel
 def panel_sums(values: Array, half: Array, weights: Array) -> Array:
     """Integral of each panel."""
-    panels, nodes = values.shape
-    out = np.empty(panels)
-    for p in range(panels):
-        total = 0.0
-        for j in range(nodes):
-            total += weights[j] * values[p, j]
-        out[p] = half[p] * total
-    return out
+    return np.asarray(half * (values @ weights))
 
 
-@kernel
-def running_integrals(
-    values: Array, half: Array, weights: Array, from_left: Array, from_right: Array
-) -> tuple[Array, Array, Array, Array]:
+def running_integrals(values: Array, half: Array) -> tuple[Array, Array, Array, Array]:
     """Integral below and above every node and every panel edge.
 
     Returns ``below, above`` of shape (panels, nodes) and ``edge_below, edge_above`` of shape
     (panels + 1,).
     """
-    panels, nodes = values.shape
-    masses = panel_sums(values, half, weights)
-    edge_below = np.zeros(panels + 1)
-    edge_above = np.zeros(panels + 1)
-    for p in range(panels):
-        edge_below[p + 1] = edge_below[p] + masses[p]
-    for p in range(panels - 1, -1, -1):
-        edge_above[p] = edge_above[p + 1] + masses[p]
-    below = np.empty((panels, nodes))
-    above = np.empty((panels, nodes))
-    for p in range(panels):
-        for i in range(nodes):
-            left = 0.0
-            right = 0.0
-            for j in range(nodes):
-                left += from_left[i, j] * values[p, j]
-                right += from_right[i, j] * values[p, j]
-            # rounding must not push a running integral of a density below its own edge
-            below[p, i] = edge_below[p] + half[p] * max(left, 0.0)
-            above[p, i] = edge_above[p + 1] + half[p] * max(right, 0.0)
+    masses = panel_sums(values, half, WEIGHTS)
+    edge_below = np.concatenate([[0.0], np.cumsum(masses)])
+    edge_above = np.concatenate([np.cumsum(masses[::-1])[::-1], [0.0]])
+    # rounding must not push a running integral of a density below its own edge
+    left, right = (np.maximum(values @ rule.T, 0.0) for rule in (FROM_LEFT, FROM_RIGHT))
+    below = edge_below[:-1, None] + half[:, None] * left
+    above = edge_above[1:, None] + half[:, None] * right
     return below, above, edge_below, edge_above
 
 
-@kernel
 def entropy_terms(log_ratio: Array, log_weight: Array) -> Array:
     """w (r log r - r + 1) at r = exp(log_ratio), w = exp(log_weight): never negative.
 
     Summed over the base's weights it is the KL divergence, without the cancellation of
     E[log r] at small KL; a large ratio may meet a weight that underflows on its own.
     """
-    out = np.empty(log_ratio.shape)
-    ratios, weights, terms = log_ratio.ravel(), log_weight.ravel(), out.ravel()
-    for i in range(ratios.size):
-        a = ratios[i]
-        weight = np.exp(weights[i])
-        if a == -np.inf:
-            terms[i] = weight
-        elif abs(a) < NEAR:
-            terms[i] = weight * entropy_near_one(a)
-        else:
-            tilted = np.exp(a + weights[i])
-            terms[i] = a * tilted - (tilted - weight)
-    return out
+    weight = np.exp(log_weight)
+    with np.errstate(invalid="ignore", over="ignore"):
+        tilted = np.exp(log_ratio + log_weight)
+        terms = log_ratio * tilted - (tilted - weight)
+    near = np.abs(log_ratio) < NEAR
+    terms[near] = weight[near] * near_one(log_ratio[near])
+    empty = log_ratio == -np.inf
+    terms[empty] = weight[empty]
+    return np.asarray(terms)

@@ -1,0 +1,325 @@
+"""The optimal frontier of power procedures as one scalar differential equation.
+
+The single ODE G'' = s n m G' G^(n-1) x^(m-1) (s = +1 Best-of-n against base Best-of-m, s = -1
+Worst-of-n against base Worst-of-m, reflected) has a scaling symmetry. In the invariants
+
+    phi = x G' / G     (the density at the end of the unit interval)
+    k   = x^m G^(n-1)  (1/beta)
+
+its second order drops to first: with h = log phi and kappa = log k
+
+    dh/dkappa = (1 - phi + s n m k) / (m + (n-1) phi),
+
+which has no blow-up and varies on a scale of order one in kappa for every n, m and KL. Along it
+
+    d loss/dkappa = (m - L (m + n phi)) / (m + (n-1) phi) * s,   L = loss for s = +1, 1 - loss else
+    dKL/dkappa    = k dW/dkappa                                  (the envelope theorem)
+    -dlog u/dkappa = 1 / (m + (n-1) phi),  dlog f/dkappa = s n m k / (m + (n-1) phi).
+
+Gauss collocation on panels: Newton's method for h on many panels at once, then two linear systems.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from infalign_theory.quadrature.panels import ANALYSIS, FROM_LEFT, NODES, WEIGHTS, X
+from infalign_theory.typing import Array, BoolArray, IntArray
+
+WIDTH = 0.25  # of a panel: 16 nodes resolve it to rounding level, ends and inside
+_EARLY_WIDTH = 1.0  # of a panel where the solution is a fast series in k
+_EARLY = 3.0  # in log k before n m k = 1
+_AT_ONCE = 32  # panels solved together
+_MOST_TURNS = 12  # of Newton's method
+_SETTLED = 1e-8  # a step of it, where the next would be below rounding
+_NARROWEST = 1e-9 * WIDTH
+_RESOLVED = 1e-14
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equation:
+    """Best-of-n against Best-of-m (sign +1) or Worst-of-n against Worst-of-m (sign -1)."""
+
+    sign: float
+    n: float
+    m: float
+
+    @property
+    def rise(self) -> float:
+        """dh/dk of the base policy, but for its sign."""
+        return self.n * self.m / (self.n + self.m)
+
+    def start(self, kappa: float) -> Array:
+        """State (h, gain, loss, KL) by its leading term, exact where n m exp(kappa) < 1e-16.
+
+        gain is W minus its value at the base policy, loss is 1 - W.
+        """
+        k = np.exp(kappa)
+        slope = self.rise**2 / (2.0 * (self.n + self.m) - 1.0)
+        base_loss = (self.m if self.sign > 0.0 else self.n) / (self.n + self.m)
+        states = [self.sign * self.rise * k, slope * k, base_loss - slope * k, slope * k * k / 2.0]
+        return np.array(states)
+
+    def scale(self, phi: Array) -> Array:
+        """m + (n - 1) phi, by which everything is divided."""
+        return self.m + (self.n - 1.0) * phi
+
+    def rate(self, h: Array, k: Array) -> Array:
+        """dh/dkappa."""
+        force = self.sign * self.n * self.m * k
+        return (force - np.expm1(h)) / self.scale(np.exp(h))
+
+    def win_rate_slope(self, h: Array, gain: Array, loss: Array) -> Array:
+        """dW/dkappa, from the gain near the base policy and from the loss far from it."""
+        phi, scale = np.exp(h), self.scale(np.exp(h))
+        near = self.sign * self.rise * np.expm1(h) - gain * (self.m + self.n * phi)
+        if self.sign > 0.0:
+            far = loss * (self.m + self.n * phi) - self.m
+        else:
+            far = self.m * loss - self.n * phi * (1.0 - loss)
+        return np.asarray(np.where(np.abs(h) < 1.0, near, far) / scale)
+
+
+def march(
+    equation: Equation, first: float, last: float, kl_stop: float
+) -> tuple[Array, Array, Array]:
+    """Solve panel after panel from kappa = first until kappa = last or KL = kl_stop.
+
+    A panel that does not settle or is not resolved is halved. Returns edges of kappa
+    (panels + 1,), node values (panels, 4, nodes) of (h, gain, loss, KL) and edge states
+    (panels + 1, 4); it stops short of ``last`` where no panel settles.
+    """
+    kappas, nodes = [np.array([first])], [np.empty((0, 4, NODES))]
+    states = [equation.start(first)]
+    ends = [states[0][None]]
+    edges = _next_edges(equation, first, last)
+    while edges.size > 1:
+        solved = _solve(equation, edges, states[-1])
+        bad = np.flatnonzero(~solved.good)
+        fine = int(bad[0]) if bad.size else edges.size - 1
+        # the budget may be spent on the way
+        fine = min(fine, 1 + int(np.searchsorted(solved.ends[:fine, 3], kl_stop)))
+        if fine:
+            kappas.append(edges[1 : fine + 1])
+            nodes.append(solved.nodes[:fine])
+            ends.append(solved.ends[:fine])
+            states.append(solved.ends[fine - 1])
+        if states[-1][3] >= kl_stop:
+            break
+        if fine == edges.size - 1:
+            edges = _next_edges(equation, float(edges[-1]), last)
+            continue
+        if edges[fine + 1] - edges[fine] < _NARROWEST:
+            break
+        middles = (edges[1:] + edges[:-1])[bad] / 2
+        edges = np.sort(np.concatenate([edges[fine:], middles]))
+    return np.concatenate(kappas), np.concatenate(nodes), np.concatenate(ends)
+
+
+def _next_edges(equation: Equation, left: float, last: float) -> Array:
+    """Edges of the panels to be solved next."""
+    turn = -np.log(equation.n * equation.m) - _EARLY
+    early = int(np.floor((min(turn, last) - left) / _EARLY_WIDTH))
+    if early > 0:
+        return np.asarray(left + _EARLY_WIDTH * np.arange(min(early, _AT_ONCE) + 1))
+    count = min(_AT_ONCE, int(np.ceil((last - left) / WIDTH - 1e-6)))
+    edges = left + WIDTH * np.arange(count + 1)
+    if count and edges[-1] >= last - 1e-6 * WIDTH:
+        edges[-1] = last
+    return np.asarray(edges)
+
+
+def strengths(edges: Array) -> Array:
+    """k at the nodes of panels of kappa.
+
+    Two factors: the sum of a large kappa and its node would round alike on every panel.
+    """
+    return np.asarray(np.exp(edges[:-1, None]) * np.exp(np.diff(edges)[:, None] / 2 * (1.0 + X)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Solved:
+    nodes: Array
+    ends: Array
+    good: BoolArray
+
+
+def _solve(equation: Equation, edges: Array, start: Array) -> _Solved:
+    """All states on consecutive panels, and which panels are settled and resolved."""
+    half = np.diff(edges)[:, None] / 2
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        k = strengths(edges)
+        h, settled = _newton(equation, edges, k, float(start[0]))
+        h_ends, h = _integrated(equation.rate(h, k), half, float(start[0]))
+        phi = np.exp(h)
+        scale = equation.scale(phi)
+        # the loss falls like 1/k, so that k times the loss is what keeps its digits
+        decay = (equation.m + equation.n * phi) / scale
+        gained = equation.sign * equation.rise * np.expm1(h) / scale
+        gain_ends, gain = _linear(decay, gained, half, float(start[1]))
+        towards = k * (equation.m if equation.sign > 0.0 else equation.n * phi) / scale
+        loss_ends, loss = _linear(decay - 1.0, towards, half, float(start[2] * np.exp(edges[0])))
+        loss_ends, loss = loss_ends / np.exp(edges[1:]), loss / k
+        kl_ends, kl = _integrated(k * equation.win_rate_slope(h, gain, loss), half, float(start[3]))
+    nodes = np.stack([h, gain, loss, kl], axis=1)
+    ends = np.stack([h_ends, gain_ends, loss_ends, kl_ends], axis=1)
+    good = settled & (_unresolved(nodes) < _RESOLVED) & np.isfinite(ends).all(axis=1)
+    return _Solved(nodes=nodes, ends=ends, good=good)
+
+
+def _integrated(rate: Array, half: Array, start: float) -> tuple[Array, Array]:
+    """Running integral of a rate at the ends of the panels and at their nodes."""
+    ends = start + np.cumsum(half[:, 0] * (rate @ WEIGHTS))
+    return _carried(rate, half, np.concatenate([[start], ends[:-1]]))
+
+
+def _carried(rate: Array, half: Array, lefts: Array) -> tuple[Array, Array]:
+    """Values at the ends of the panels and at their nodes, from those at their left ends."""
+    ends = lefts + half[:, 0] * (rate @ WEIGHTS)
+    return np.asarray(ends), lefts[:, None] + half * (rate @ FROM_LEFT.T)
+
+
+def _linear(decay: Array, source: Array, half: Array, start: float) -> tuple[Array, Array]:
+    """y of y' = source - decay y at the ends of the panels and at their nodes."""
+    matrix = np.eye(NODES) + half[:, :, None] * FROM_LEFT * decay[:, None, :]
+    right = np.stack([np.ones_like(decay), half * (source @ FROM_LEFT.T)], axis=2)
+    homogeneous, particular = np.moveaxis(np.linalg.solve(matrix, right), 2, 0)
+    weights = half * WEIGHTS
+    gained = np.sum(weights * (source - decay * particular), axis=1)
+    kept = 1.0 - np.sum(weights * decay * homogeneous, axis=1)
+    # each panel multiplies what it is left with: what decays keeps its digits
+    lefts = _chained(gained, kept, start)
+    y = particular + lefts[:, None] * homogeneous
+    return _carried(source - decay * y, half, lefts)
+
+
+def _chained(gained: Array, kept: Array, start: float) -> Array:
+    """Values at the left ends of panels, each carrying on what the one before ends with."""
+    lefts = [start]
+    for more, share in zip(gained[:-1].tolist(), kept[:-1].tolist(), strict=True):
+        lefts.append(more + share * lefts[-1])
+    return np.array(lefts)
+
+
+def _newton(equation: Equation, edges: Array, k: Array, start: float) -> tuple[Array, BoolArray]:
+    """h on the nodes of all panels, and where it has settled."""
+    half = np.diff(edges)[:, None] / 2
+    h = _guess(equation, edges, start)
+    settled = np.zeros(half.size, dtype=bool)
+    for _ in range(_MOST_TURNS):
+        phi, rate = np.exp(h), equation.rate(h, k)
+        bend = -phi * (1.0 + (equation.n - 1.0) * rate) / equation.scale(phi)
+        _, integrated = _integrated(rate, half, start)
+        missed = integrated - h
+        # what the step adds to the integral solves e' = bend (e + missed)
+        _, added = _linear(-bend, bend * missed, half, 0.0)
+        size = np.maximum(np.abs(h).max(axis=1), 1e-290)
+        settled = np.abs(missed + added).max(axis=1) <= _SETTLED * size
+        h = integrated + added
+        if settled.all():
+            break
+    return h, settled
+
+
+def _guess(equation: Equation, edges: Array, start: float) -> Array:
+    """h to a few digits: a Runge-Kutta step a panel, and the cubic between its ends."""
+    width = np.diff(edges)
+    ends = [start]
+    for kappa, w in zip(edges[:-1].tolist(), width.tolist(), strict=True):
+        ends.append(_runge_kutta(equation, ends[-1], kappa, w))
+    h = np.array(ends)
+    slope = equation.rate(h, np.exp(edges))
+    t = (1.0 + X) / 2
+    blend = t * t * (3.0 - 2.0 * t)
+    rise = width[:, None] * (
+        slope[:-1, None] * (t * (1.0 - t) ** 2) - slope[1:, None] * (t * t * (1.0 - t))
+    )
+    return np.asarray(h[:-1, None] * (1.0 - blend) + h[1:, None] * blend + rise)
+
+
+def _runge_kutta(equation: Equation, h: float, kappa: float, width: float) -> float:
+    """h at the end of a panel, by one step of the classical method."""
+    force = equation.sign * equation.n * equation.m * math.exp(kappa)
+    n, m = equation.n - 1.0, equation.m
+
+    def rate(h: float, force: float) -> float:
+        h = min(h, 700.0)
+        return (force - math.expm1(h)) / (m + n * math.exp(h))
+
+    middle, last = force * math.exp(width / 2), force * math.exp(width)
+    a = rate(h, force)
+    b = rate(h + width / 2 * a, middle)
+    c = rate(h + width / 2 * b, middle)
+    d = rate(h + width * c, last)
+    return h + width / 6 * (a + 2.0 * b + 2.0 * c + d)
+
+
+def _unresolved(nodes: Array) -> Array:
+    """Size of the last Legendre terms of h and of the loss, relative to the functions."""
+    tails = np.abs(nodes[:, [0, 2]] @ ANALYSIS[-2:].T).sum(axis=2)
+    # an absolute scale of one for h: its exponential is what enters
+    sizes = np.maximum(np.abs(nodes[:, [0, 2]]).max(axis=2), [1.0, 1e-290])
+    return np.asarray((tails / sizes).max(axis=1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What gives the density: Legendre coefficients (panels, nodes) of functions of kappa.
+
+    ``speed_after[p]`` is the integral of speed from the end of panel p to the end of all.
+    ``force_edge[p]`` is, at the end of panel p, the integral of force to the end of all
+    (from_end) or from the beginning. Before the first panel speed is constant 1/tail_rate and
+    force decays like exp(kappa) from tail_force.
+    """
+
+    speed: Array
+    force: Array
+    speed_after: Array
+    force_edge: Array
+    half: Array
+    from_end: bool
+    tail_rate: float
+    tail_force: float
+
+    def along(self, target: Array) -> Array:
+        """Integral of force at the points where the remaining integral of speed is target."""
+        total = self.speed_after[0] + self.half[0] * 2.0 * self.speed[0, 0]
+        whole = self.force_edge[0] + self.half[0] * 2.0 * self.force[0, 0]
+        rest = self.tail_force * np.exp(-np.maximum(target - total, 0.0) * self.tail_rate)
+        beyond = whole + (self.tail_force - rest) if self.from_end else rest
+        # the first panel whose end lies at or before the goal
+        p = np.searchsorted(-self.speed_after, -target, side="left")
+        p = np.minimum(p, self.half.size - 1)
+        piece = self.half[p] * self._piece(p, (target - self.speed_after[p]) / self.half[p])
+        inside = self.force_edge[p] + (piece if self.from_end else -piece)
+        return np.where(target >= total, beyond, inside)
+
+    def _piece(self, p: IntArray, want: Array) -> Array:
+        """Integral of force over the end of panel p on which speed integrates to ``want``."""
+        speed, force = self.speed[p], self.force[p]
+        low, high = np.full(want.shape, -1.0), np.ones(want.shape)
+        t = np.clip(1.0 - want / speed[:, 0], -1.0, 1.0)
+        for _ in range(60):
+            basis, tails = _legendre(t)
+            excess = np.sum(speed * tails, axis=1) - want
+            low, high = np.where(excess > 0.0, t, low), np.where(excess > 0.0, high, t)
+            new = t + excess / np.sum(speed * basis, axis=1)
+            new = np.where((new >= low) & (new <= high), new, (low + high) / 2.0)
+            moved = np.max(np.abs(new - t), initial=0.0)
+            t = new
+            if moved <= 2e-16:
+                break
+        return np.asarray(np.sum(force * _legendre(t)[1], axis=1))
+
+
+def _legendre(t: Array) -> tuple[Array, Array]:
+    """Legendre polynomials at t, and their integrals from t to 1."""
+    basis = np.polynomial.legendre.legvander(t, NODES)
+    tails = np.empty((t.size, NODES))
+    tails[:, 0] = 1.0 - t
+    degree = np.arange(1, NODES)
+    tails[:, 1:] = (basis[:, :-2] - basis[:, 2:]) / (2 * degree + 1)
+    return np.asarray(basis[:, :NODES]), tails
