@@ -58,12 +58,13 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session
 def attack(session: nox.Session) -> None:
-    """Random attacks: formulas with kinks and spikes, pairs to N = 10^6, calls and tables."""
+    """Random attacks: formulas with kinks and spikes, pairs to N = 10^6, calls, tables, texts."""
     install(session, "-e", ".[test]")
     session.run("python", "-m", "tests.attack.formulas", "--count", "2000")
     session.run("python", "-m", "tests.attack.pairs", "--count", "500")
     session.run("python", "-m", "tests.attack.calls")
     session.run("python", "-m", "tests.attack.laws")
+    session.run("python", "-m", "tests.attack.texts", "--texts", "1000000")
 
 
 @nox.session

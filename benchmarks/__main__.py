@@ -1,7 +1,8 @@
 """One command, one table: ``python -m benchmarks [--output docs/benchmarks.md]``.
 
-Every ratio is of two times of one run on one machine, on the same work at the same or a better
-accuracy. Times are medians with their range; "wanted" is what we aim at, met or not.
+A ratio is their time over ours, above 1 where we are faster, both of one run on one machine, on the
+same work at the same or a better accuracy. Times are medians with their range; "wanted" is what we
+aim at, met or not. The first run of a command is cold, it compiles; later ones are warm.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ def page() -> str:
     lines += ["", "| work | ours | peer | theirs | ratio | wanted | accuracy |", "|" + "---|" * 7]
     for part in (continuous, discrete, scores):
         for row in part.rows():
-            ratio = row.theirs.median / row.ours.median
+            ratio = float(f"{row.theirs.median / row.ours.median:.3g}")
             lines.append(
-                f"| {row.work} | {row.ours} | {row.peer} | {row.theirs} | {ratio:.3g} "
+                f"| {row.work} | {row.ours} | {row.peer} | {row.theirs} | {ratio:g} "
                 f"| {row.wanted} | {row.accuracy} |"
             )
     lines += ["", "| work | time | wanted |", "|---|---|---|"]
     for work, spent, wanted in [*continuous.alone(), *processes.rows()]:
         lines.append(f"| {work} | {spent} | {wanted} |")
-    lines += ["", "| growth of time | exponent |", "|---|---|"]
+    lines += ["", "| growth of time | power of the size |", "|---|---|"]
     for work, exponent in discrete.growth():
         lines.append(f"| {work} | {exponent:.2f} |")
     return "\n".join(lines) + "\n"

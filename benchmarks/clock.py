@@ -23,6 +23,8 @@ class Spent:
         )
 
     def __str__(self) -> str:
+        if self.least == self.most:  # measured once
+            return shown(self.median)
         return f"{shown(self.median)} ({shown(self.least)} to {shown(self.most)})"
 
 

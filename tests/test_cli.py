@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -258,6 +259,43 @@ def test_a_budget_out_of_reach(run, scores):
 )  # fmt: skip
 def test_bad_usage(run, arguments):
     refused(run(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["optimum", "bon:4", "--kl", "zero"], "--kl 'zero' is not a number; give one (KL budget"),
+        (["optimum", "bon:4", "--kl=zero"], "--kl 'zero' is not a number"),
+        (["attack", "x.csv", "-n", "4", "-n", "1,16"], "--n '1,16' is not a whole number"),
+        (["recommend", "bon:4"], "Missing option '--kl' (KL budget in nats)"),
+        (["predict"], "Missing argument 'scores' (CSV"),
+        ([*COMPARE, "--divergence", "alpha:"], "write for example alpha:0.5"),
+        ([*COMPARE, "--transform", "x**2"], "a formula in u as exp(3*u) - u"),
+        (["methods", "bon:4", "won:4"], "methods are of one procedure; give one"),
+        (["explore", "--port", "99999"], "give one from 1 to 65535, or 0 for a free one"),
+        (["explore", "--port", "abc"], "--port 'abc' is not a whole number"),
+    ],
+)
+def test_bad_usage_says_what_to_give(run, arguments, said):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_port_in_use_is_said_so(run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        _, _, err = run("explore", "--port", taken.getsockname()[1])
+    assert "cannot be opened" in err
+    assert "0 for a free one" in err
+
+
+def test_methods_take_the_procedure_as_a_word(run):
+    _, by_word, _ = run("methods", "bon:4", "--method", "rloo", "--json")
+    _, by_option, _ = run("methods", "-p", "bon:4", "--method", "rloo", "--json")
+    assert by_word == by_option
 
 
 def test_bad_files(run, tmp_path, scores):

@@ -547,6 +547,12 @@ def test_plots_draw_on_the_axes_given() -> None:
     np.testing.assert_array_equal(
         regret.get_lines()[0].get_ydata(), (best.win_rate - curve.win_rate)[[1, 2, 0]]
     )
+    from_zero = (
+        frontier("exp:10", "bon:4", kl=[0.0, 0.5]),
+        frontier("optimal", "bon:4", kl=[0.0, 0.5]),
+    )
+    axes = plotting.plot_regret([from_zero[0]], from_zero[1], mpl.figure.Figure().subplots())
+    assert np.isnan(axes.get_lines()[0].get_ydata()).tolist() == [True, False]
     elsewhere = frontier("optimal", "won:4", kl=curve.kl)
     with pytest.raises(InputError, match="same kl and procedure"):
         plotting.plot_regret([curve], elsewhere, mpl.figure.Figure().subplots())

@@ -276,6 +276,9 @@ def test_damaged_gzip_and_single_objects_are_told(tmp_path, refused):
     with pytest.raises(InfalignError) as caught:
         read_scores(path)
     assert "\n" not in str(caught.value)
+    packed = gzip.compress(lines(table()).encode())
+    path.write_bytes(packed[:40] + bytes(20) + packed[60:])  # whole, but spoilt inside
+    refused(lambda: read_scores(path), "not whole gzip data")
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"config": {"a": 1}, "samples": [{"prompt": "a"}]}, indent=1))
     refused(lambda: read_scores(path), "one JSON object", "'samples'")

@@ -182,3 +182,12 @@ def test_what_a_search_on_scores_sees_is_what_predict_says(law, procedure):
     assert won == pytest.approx([row.win_rate for row in said[:2]], abs=1e-12)
     assert beta == pytest.approx([row.beta for row in said[:2]], rel=1e-9)
     assert found.optimal(ours, 0.2) == pytest.approx(said[2].win_rate, abs=1e-12)
+
+
+def test_the_sentence_says_that_the_answer_wins_most():
+    found = recommend("bon:8", kl=0.5)
+    assert "it wins 92.85 %, more than any other exponential" in found.why
+    assert "no policy can win more than 92.99 %" in found.why
+    assert "the plain calibrated reward loses 13 points" in found.why
+    several = recommend(["bon:1", "bon:4"], kl=0.5).why
+    assert "every other exponential loses more somewhere" in several

@@ -342,26 +342,31 @@ def _why(
 ) -> str:
     """One sentence a reader can check."""
     plain = next((row for row in others if row.transform == "identity"), None)
-    rest = "" if plain is None else f"; plain calibrated reward loses {plain.regret:.2g}"
+    rest = "" if plain is None else f"; the plain calibrated reward loses {_points(plain)}"
     if len(procedures) > 1:
         what = (
-            f"over {procedures[0].name} to {procedures[-1].name} it loses at most "
-            f"{best.regret:.2g} of the win rate that is possible at {kl:g} nats (at "
-            f"{best.procedure}), the least of all exponentials (robust() finds the policy of "
-            "any shape that loses least)"
+            f"over {procedures[0].name} to {procedures[-1].name} it loses at most {_points(best)} "
+            f"of the win rate that is possible at {kl:g} nats (at {best.procedure}); every other "
+            "exponential loses more somewhere (robust() finds the policy of any shape that loses "
+            "least)"
         )
     elif best.transform == "identity":
-        what = f"it is what {best.procedure} asks for at {kl:g} nats: it loses {best.regret:.2g}"
+        what = f"it is what {best.procedure} asks for at {kl:g} nats: it loses {_points(best)}"
     else:
-        kind = "the least of all exponentials" if not beyond else "the least of what was tried"
+        kind = "more than any other exponential" if not beyond else "the most of what was tried"
         what = (
-            f"under {best.procedure} at {kl:g} nats it wins {100 * best.win_rate:.2f} %, {kind}, "
-            f"where no policy can win more than {100 * best.optimal:.2f} %"
+            f"under {best.procedure} at {kl:g} nats it wins {100 * best.win_rate:.2f} %, {kind}; "
+            f"no policy can win more than {100 * best.optimal:.2f} %"
         )
     limit = f" (the best exponent lies beyond {EXPONENT_LIMIT:g})" if beyond else ""
     if beyond and best.regret < _NONE:
         limit = " (it and others win always, to all digits)"
     return f"{best.transform}: {what}{limit}{rest}."
+
+
+def _points(row: Candidate) -> str:
+    """A regret in hundredths of win rate."""
+    return f"{100 * row.regret:.2g} points"
 
 
 def _settings(transform: Transform, kl: float) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def exponent_table(
     Returns
     -------
     str
-        ``12.6 (0.00054)`` is exponent 12.6 and regret 0.00054; ``identity`` where it is optimal,
-        ``beyond 600`` where exponents end.
+        ``12.6 (0.054)`` is exponent 12.6 and a regret of 0.054 points (hundredths of win rate);
+        ``identity`` where it is optimal, ``beyond 600`` where exponents end.
 
     Examples
     --------
@@ -38,10 +38,10 @@ def exponent_table(
     | N | 0.1 nats | 0.5 nats |
     |---|---|---|
     | 1 | identity | identity |
-    | 4 | 9.29 (1.9e-05) | 12.6 (0.00054) |
+    | 4 | 9.29 (0.0019) | 12.6 (0.054) |
     """
     lines = [
-        "| N | " + " | ".join(f"{kl:g} nats" for kl in budgets) + " |",
+        "| N | " + " | ".join(f"{kl:g} nat{'s' * (kl != 1)}" for kl in budgets) + " |",
         "|---" * (len(budgets) + 1) + "|",
     ]
     for n in sizes:
@@ -56,4 +56,6 @@ def _cell(procedure: str, kl: float) -> str:
         return found.transform.name
     if "lies beyond" in found.why:
         return "beyond 600"
-    return f"{found.transform.t:.3g} ({found.regret:.2g})"
+    points = 100.0 * found.regret
+    regret = f"{points:.2g}" if points >= 0.001 else "<0.001"
+    return f"{found.transform.t:.3g} ({regret})"

@@ -7,6 +7,7 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InfalignError as error:
         _fail(f"{str(error).splitlines()[0].rstrip('.')}. See {_help(given)}.")
     except _UsageError as error:
-        _fail(f"{error.format_message().rstrip('.')}; see {_help(given)}.")
+        _fail(f"{_usage(error, given)}; see {_help(given)}.")
     except (typer.Abort, KeyboardInterrupt):
         _fail("stopped.", _STOPPED)
     except (BrokenPipeError, SystemExit):
@@ -93,6 +94,35 @@ def _help(given: Sequence[str]) -> str:
     names = [command.name for command in app.registered_commands]
     called = next((word for word in given if word in names), None)
     return f"infalign {called} --help" if called else "infalign --help"
+
+
+def _usage(error: Any, given: Sequence[str]) -> str:  # noqa: ANN401 - Typer's own Click, see above
+    """What is wrong with the words given: the option and its meaning, the value that is unfit."""
+    message = str(error.format_message()).rstrip(".")
+    param = getattr(error, "param", None)
+    help_ = getattr(param, "help", None)
+    meaning = f" ({help_.rstrip('.')})" if help_ else ""
+    if param is None or "unable to parse" not in message:
+        return f"{message}{meaning}"
+    whole = "integer" in message
+    value = next((text for text in _values(given, param.opts) if not _reads(text, whole)), "")
+    kind = "whole number" if whole else "number"
+    return f"{max(param.opts, key=len)} {value!r} is not a {kind}; give one{meaning}"
+
+
+def _values(given: Sequence[str], names: Sequence[str]) -> list[str]:
+    """What follows an option of these names: ``--kl 1``, ``--kl=1``."""
+    after = [text for name, text in pairwise(given) if name in names]
+    joined = [text.partition("=")[2] for text in given if text.partition("=")[0] in names]
+    return after + joined
+
+
+def _reads(text: str, whole: bool) -> bool:
+    try:
+        int(text) if whole else float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _fail(message: str, code: int = 2) -> None:

@@ -49,7 +49,7 @@ def as_divergence(divergence: Divergence | str) -> Divergence:
     word = re.sub(r"[\s_-]|divergence$", "", divergence.strip().lower().replace("^", ""))
     if word in _SPELLINGS:
         return _SPELLINGS[word]
-    found = re.fullmatch(r"(?:alpha|\u03b1)[:=(]?(.+?)\)?", divergence.strip().lower())
+    found = re.fullmatch(r"(?:alpha|\u03b1)[:=(]?(.*?)\)?", divergence.strip().lower())
     if found:
         return _alpha(found[1].strip(), divergence)
     raise InputError(f"divergence {divergence!r} is not known{_nearest(word)}; give {ALLOWED}.")
@@ -60,7 +60,7 @@ def _alpha(text: str, whole: str) -> Divergence:
         number = float(text)
     except ValueError:
         raise InputError(
-            f"divergence {whole!r}: {text!r} is not a number; write for example alpha:0.5."
+            f"divergence {whole!r}: alpha = {text!r} is not a number; write for example alpha:0.5."
         ) from None
     return _BY_ALPHA.get(number) or Alpha(number)
 

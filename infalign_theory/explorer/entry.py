@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import panel
 
 HOST = "127.0.0.1"
+_LAST_PORT = 65535
 
 
 def explore(
@@ -74,7 +75,7 @@ def serve(*, port: int = 0, browser: bool = True, token: str | None = None) -> N
     import panel as pn
 
     secret = token or secrets.token_urlsafe(16)
-    port = port or _free_port()
+    port = _free_port(port)
     address = f"http://{HOST}:{port}/?token={secret}"
     print(f"infalign explore: {address}", flush=True)  # noqa: T201
     pn.extension("filedropper")
@@ -123,16 +124,29 @@ def _open(address: str) -> None:
     webbrowser.open(address)
 
 
-def _free_port() -> int:
+def _free_port(wanted: int) -> int:
+    """The port itself where it can be opened, any free one for 0."""
     import socket
 
+    if not 0 <= wanted <= _LAST_PORT:
+        raise InputError(
+            f"port = {wanted} does not exist; give one from 1 to {_LAST_PORT}, or 0 for a free one."
+        )
     with socket.socket() as listener:
-        listener.bind((HOST, 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            listener.bind((HOST, wanted))
+        except OSError as error:
+            raise InputError(
+                f"port {wanted} cannot be opened ({error.strerror}); give another, or 0 for a free "
+                "one."
+            ) from None
         return int(listener.getsockname()[1])
 
 
 def _require_panel() -> None:
     if find_spec("panel") is None:
         raise InputError(
-            'the explorer needs Panel; install it with: pip install "infalign-theory[explore]".'
+            "the explorer needs Panel; install the extra, in a clone of the project with: "
+            'python -m pip install -e ".[explore]".'
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from matplotlib.patheffects import withStroke
 
 from infalign_theory.figures.spec import Drawing, Table, canvas
 from infalign_theory.plotting.style import BLACK, style_of
@@ -44,7 +46,7 @@ def attackers() -> Drawing:
             )
         image = ax.imshow(won, origin="lower", cmap="RdBu", vmin=0.0, vmax=1.0, aspect="auto")
         ax.contour(won, levels=[0.5], colors=BLACK, linewidths=1.0)
-        _label(ax, won, style_of(transform).label)
+        _label(ax, image, style_of(transform).label)
     axes[0].set_ylabel("Tries against the base")
     for ax in axes[1:]:
         ax.tick_params(labelleft=False)
@@ -53,11 +55,12 @@ def attackers() -> Drawing:
     return Drawing(figure, {"": table})
 
 
-def _label(ax: Axes, won: np.ndarray, title: str) -> None:
-    """Numbers in the cells, so that the map reads without colour."""
-    for (m, n), value in np.ndenumerate(won):
+def _label(ax: Axes, image: AxesImage, title: str) -> None:
+    """Numbers in the cells, so that the map reads without colour, and clear of the line."""
+    for (m, n), value in np.ndenumerate(image.get_array()):
         shade = "white" if abs(value - 0.5) > 0.33 else "black"
-        ax.text(n, m, f"{value:.2f}", ha="center", va="center", fontsize=9.0, color=shade)
+        text = ax.text(n, m, f"{value:.2f}", ha="center", va="center", fontsize=9.0, color=shade)
+        text.set_path_effects([withStroke(linewidth=3.0, foreground=image.to_rgba(value))])
     ticks = range(len(TRIES))
     ax.set_xticks(ticks, [str(n) for n in TRIES])
     ax.set_yticks(ticks, [str(n) for n in TRIES])

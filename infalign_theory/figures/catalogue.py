@@ -56,9 +56,9 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "best-exponent",
             "The best exponent against N, and how much of the first gain each transform gets",
-            "At small KL the best exponent is 2N and gets more than 99.6% of the best possible "
-            "first gain; larger budgets want larger exponents, and a fixed exponent serves only "
-            "N near half its size (exponents above 600 are left out).",
+            "At small KL the best exponent is near 2N, and 2N gets more than 99.6% of the best "
+            "possible first gain; larger budgets want larger exponents, and a fixed exponent "
+            "serves only N near half its size (exponents above 600 are left out).",
             laws.best_exponent,
         ),
         Figure(

@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+_CERTAIN = 1e-10  # win rates are; regrets below are their rounding
+
+
 def current_axes(ax: Axes | None) -> Axes:
     """The axes given, or pyplot's current ones."""
     if ax is not None:
@@ -131,7 +134,7 @@ def plot_regret(
     Returns
     -------
     Axes
-        A regret of exactly zero has no place on a logarithmic axis and is left out.
+        A regret below 1e-10, what win rates are certain to, is left out.
 
     Raises
     ------
@@ -159,7 +162,7 @@ def plot_regret(
                 "same kl and procedure."
             )
         regret = optimal.win_rate - curve.win_rate
-        shown = np.where(regret > 0.0, regret, np.nan)
+        shown = np.where(regret > _CERTAIN, regret, np.nan)
         draw_curve(ax, curve.name, optimal.kl[order], shown[order], **style)
     ax.set_xlabel("KL (nats)")
     ax.set_ylabel("Regret in win rate")

@@ -16,9 +16,11 @@ the allowed ones. Many expressions are differences of nearly equal terms when k 
 numbers in (``sp.Rational``) and let ``evalf`` raise its precision, with ``maxn`` high enough.
 
 [1] Balashankar et al., "InfAlign: Inference-aware language model alignment", arXiv 2412.19792.
+
 [2] Beirami et al., "Theoretical guarantees on the best-of-n alignment policy", arXiv 2401.01879.
+
 [3] Gui et al., "BoNBoN alignment for large language models and the sweetness of best-of-n
-    sampling", arXiv 2406.00832.
+sampling", arXiv 2406.00832.
 """
 
 from infalign_theory.symbolic.optimum import (

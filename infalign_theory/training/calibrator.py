@@ -279,7 +279,7 @@ class Calibrator:
         Returns
         -------
         RewardFunction
-            (prompts, completions, **columns) -> list of float. A scorer that fails, or returns
+            ``(prompts, completions, **columns) -> list of float``. A scorer that fails, or returns
             NaN, None or the wrong number of scores, stops the run with an InputError.
 
         Examples

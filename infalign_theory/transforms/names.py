@@ -25,7 +25,9 @@ from infalign_theory.transforms.quantile import read as read_quantile
 
 __all__ = ["ALLOWED", "as_transform", "several", "unknown"]
 
-ALLOWED = "identity, log, logit, power:P, exp:T, quantile:LAW, expr:FORMULA (in u) or optimal"
+ALLOWED = (
+    "identity, log, logit, power:P, exp:T, quantile:LAW, optimal, or a formula in u as exp(3*u) - u"
+)
 
 
 def _expression(text: str) -> Transform:

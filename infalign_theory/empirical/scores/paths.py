@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import weakref
+import zlib
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -134,7 +135,7 @@ def _standard_input() -> ScoreFile:
         try:
             with gzip.open(path) as unzipped:
                 start = unzipped.read(4096)
-        except (OSError, EOFError):
+        except (OSError, zlib.error, EOFError):
             raise InputError("standard input is damaged gzip data; give it again.") from None
     if not start.strip():
         raise InputError("standard input is empty; it must hold a row a sample.")

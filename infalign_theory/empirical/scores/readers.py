@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def relation(
             if given.kind is FileKind.PARQUET:
                 return _parquet(connection, given)
             return _csv(connection, given, wanted)
-        except (gzip.BadGzipFile, EOFError):
+        except (gzip.BadGzipFile, zlib.error, EOFError):
             raise InputError(f"{given.shown} is not whole gzip data; pack it again.") from None
     return _table(connection, given, wanted, "the table")
 
