@@ -25,6 +25,7 @@ from infalign_theory.empirical.fitting.theories import theory_of
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.estimators import tie_fractions, win_rates
 from infalign_theory.empirical.validation.agreement import agreement
 from infalign_theory.empirical.validation.entry import FREQUENT_TIES
@@ -83,7 +84,7 @@ def told(aligned: Groups, base: Groups, procedures: tuple[str, ...], **plan: obj
         transform=plan.get("transform"),
         beta=plan.get("beta"),
         kl=plan.get("kl"),
-        procedures=procedures,
+        duels=tuple(Duel.of(name) for name in procedures),
         level=0.95,
     )
     theory, _ = theory_of(ranks, law, request)

@@ -12,11 +12,13 @@ import infalign_theory as it
 from infalign_theory.empirical.fitting.spread import fit_spread
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.transforms.names import as_transform
 
 PROCEDURES = ("standard", "bon:4", "bon:8", "won:4")
+DUELS = [Duel.of(name) for name in PROCEDURES]
 samples = st.lists(st.integers(0, 3), min_size=0, max_size=5)
 
 
@@ -84,7 +86,7 @@ def test_spread_of_known_strengths_is_found():
     for _ in range(12):
         u, base, _ = ranks(rng, 0.5, prompts=100, samples=40)
         calibration = calibrate(Groups.stack(u), Groups.stack(base))
-        fit = fit_spread(calibration, identity, PROCEDURES, PairMoments.of(calibration))
+        fit = fit_spread(calibration, identity, DUELS, PairMoments.of(calibration))
         found.append((np.log(fit.k), fit.log_sd, *fit.expectation.local[0]))
     mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(12)
     k = 1.0 / it.align("identity", kl=0.5).beta
@@ -156,4 +158,4 @@ def test_no_spread_where_it_cannot_be_known():
     u, base, _ = ranks(rng, 0.0, prompts=20, samples=10)
     lost = calibrate(Groups.stack(1.0 - u), Groups.stack(base))
     with pytest.raises(OutOfReachError, match="no strengths"):
-        fit_spread(lost, as_transform("identity"), PROCEDURES, PairMoments.of(lost))
+        fit_spread(lost, as_transform("identity"), DUELS, PairMoments.of(lost))

@@ -16,6 +16,7 @@ from infalign_theory.empirical.fitting.discrete_fit import fit_discrete
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.empirical.validation.standing import DiscreteStanding, optimal_kl
 from infalign_theory.errors import InfalignError, InputError, OutOfReachError
@@ -95,7 +96,7 @@ def test_the_jackknife_leaves_out_every_sample_and_pair(seed, n, best):
     u = ranks.table[1].u
     residuals = ranks.residuals(eta(u), eta(u)[None])
     name = f"{'bon' if best else 'won'}:{n}"
-    outcomes = ranks.outcomes(eta(u), [name])
+    outcomes = ranks.outcomes(eta(u), [Duel.of(name)])
     for i in range(3):
         expected = jackknifed(aligned[i], base[i], eta, n, best)
         found = [*residuals[i], *outcomes[i]]
@@ -136,7 +137,7 @@ def test_a_tilt_of_discrete_laws_is_recovered_without_bias_and_covered():
         aligned, base, truth = discrete_run(rng, 80, 16, 12, 4, 5.0, 2.0)
         ranks = ranks_of(aligned, base)
         fit = fit_discrete(ranks, it.Exponential(5.0))
-        local, through = fit.outcomes(names)
+        local, through = fit.outcomes([Duel.of(name) for name in names])
         each = local + through
         error = each.std(axis=0, ddof=1) / np.sqrt(len(each))
         off.append((each.mean(axis=0) - truth) / error)

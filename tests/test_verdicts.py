@@ -24,6 +24,7 @@ from infalign_theory.empirical.report import pictures
 from infalign_theory.empirical.report.page import render
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.validation.doubts import least_told
 from infalign_theory.empirical.validation.spending import KLSource, spending
@@ -117,9 +118,10 @@ def test_the_verdict_is_on_standard_output_or_in_the_document(tmp_path, capsys):
 def test_the_interval_of_the_least_kl_holds_every_value_between(law, name):
     rng = np.random.default_rng(2)
     least = LeastKL(law, ranks_of(rng.integers(0, 4, (30, 8)), rng.integers(0, 4, (30, 8))))
+    duel = Duel.of(name)
     for low, high in ((0.3, 0.45), (0.42, 0.55), (0.47, 0.6), (0.55, 0.6), (0.5, 0.52)):
-        bottom, top = least.interval(name, (low, high), (low + high) / 2)
-        inside = [least.of(name, w) for w in np.linspace(low, high, 9)]
+        bottom, top = least.interval(duel, (low, high), (low + high) / 2)
+        inside = [least.of(duel, w) for w in np.linspace(low, high, 9)]
         inside = [np.inf if cost is None else cost for cost in inside]
         top = np.inf if top is None else top  # more than all mass on the top score wins
         assert bottom <= top
@@ -127,7 +129,7 @@ def test_the_interval_of_the_least_kl_holds_every_value_between(law, name):
         assert max(inside) <= top + 1e-12
         if low <= 0.5 <= high:
             assert bottom == 0.0
-    assert least.interval("standard", (0.9, 1.0), 0.95)[1] is None
+    assert least.interval(Duel.of("standard"), (0.9, 1.0), 0.95)[1] is None
 
 
 def test_a_losing_run_has_an_ordered_interval_that_holds_its_estimate():
@@ -179,11 +181,11 @@ def test_a_perfect_proxy_deals_out_the_same_truths_in_order(seed, procedure):
         sides.append([(r, float(rng.integers(0, 3))) for r in rewards])
     kind, n = procedure.partition(":")[0], int(procedure.partition(":")[2] or 1)
     given = [
-        Judged(np.array([r for r, _ in s]), np.array([t for _, t in s]), np.array([0, len(s)]))
+        Judged(*map(np.array, zip(*s, strict=True)), np.array([0, len(s)]), n, kind != "won")
         for s in sides
     ]
     out = np.empty(1)
-    perfect_proxy.win_rates(*given, n, kind != "won", out=out, span=(0, 1))
+    perfect_proxy.win_rates(*given, out=out, span=(0, 1))
     assert out[0] == pytest.approx(perfect_by_hand(*sides, procedure), abs=1e-12)
 
 
@@ -353,7 +355,7 @@ def test_blocks_left_out_remove_the_same_bias_as_single_samples(order):
     ranks = ranks_of(np.zeros((prompts, 1)), rng.integers(0, grades, (prompts, base)))
     assert ranks.base_laws.step.max() == 5
     eta = 2.0 * ranks.table[1].u
-    each = ranks.outcomes(eta, ["bon:4"], order=order)
+    each = ranks.outcomes(eta, [Duel.of("bon:4")], order=order)
     error = each.std(axis=0, ddof=1) / np.sqrt(prompts)
     top = np.cumsum(np.full(grades, 1 / grades))
     ours = np.cumsum(q)

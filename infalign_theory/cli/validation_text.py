@@ -52,7 +52,7 @@ def lines(result: Validation, width: int) -> Iterator[str]:
         rows: list[list[Cell]] = [
             [
                 printable(f"{row.first} - {row.second}"),
-                row.procedure,
+                row.duel.label,
                 row.difference.value,
                 row.difference.ci,
             ]
@@ -64,21 +64,23 @@ def lines(result: Validation, width: int) -> Iterator[str]:
 def _win_rates(policy: PolicyValidation) -> tuple[list[str], list[list[Cell]]]:
     """Heads and rows of a policy's table, the procedure first."""
     heads = ["procedure", "win rate", "ci", "predicted", "z", "prompts", "efficiency"]
+    other = any(row.against_procedure for row in policy.win_rates)
     true = any(row.truth for row in policy.win_rates)
     rows: list[list[Cell]] = [
         [
-            row.procedure,
+            row.duel.label,
             row.estimate,
             row.ci,
             row.predicted,
             row.z,
             row.prompts,
             row.efficiency,
+            *([row.base_win_rate] if other else []),
             *([None if row.truth is None else row.truth.win_rate.value] if true else []),
         ]
         for row in policy.win_rates
     ]
-    return heads + ["true win rate"] * true, rows
+    return heads + ["base itself"] * other + ["true win rate"] * true, rows
 
 
 def _table(

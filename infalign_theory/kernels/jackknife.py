@@ -50,6 +50,13 @@ class Places(NamedTuple):
     offsets: IntArray
 
 
+class Sides(NamedTuple):
+    """N of ours and of the base's pick, and whether it is the best or the worst; both (R, 2)."""
+
+    sizes: IntArray
+    best: IntArray
+
+
 class Table(NamedTuple):
     """Exponents eta by row, exp(eta) in a scale that keeps it finite, and each K's first row."""
 
@@ -224,13 +231,12 @@ def residuals(
 def outcomes(
     base: BaseLaws,
     table: Table,
-    sizes: IntArray,
-    best: IntArray,
+    sides: Sides,
     order: int,
     out: Array,
     span: tuple[int, int],
 ) -> None:
-    """KL of each prompt's tilted law, and its win rate under Best- or Worst-of-``sizes``.
+    """KL of each prompt's tilted law, and its win rate under Best- or Worst-of-N on both sides.
 
     ``out`` has shape (P, 1 + R); NaN for prompts with fewer than 3 base samples.
     """
@@ -257,20 +263,27 @@ def outcomes(
                 for j in range(held.size):
                     if law[j] > 0.0:
                         out[group, 0] += part * law[j] * (table.eta[rows[j]] - log_z)
-                for r in range(sizes.size):
-                    out[group, 1 + r] += part * _win_rate(left, law, sizes[r], best[r] > 0)
+                for r in range(sides.sizes.shape[0]):
+                    out[group, 1 + r] += part * _win_rate(left, law, sides.sizes[r], sides.best[r])
 
 
 @kernel
-def _win_rate(left: IntArray, law: Array, n: int, best: bool) -> float:
-    """P(pick of the law > pick of the base) + P(tie) / 2."""
-    size = left.sum()
+def _win_rate(left: IntArray, law: Array, sizes: IntArray, best: IntArray) -> float:
+    """P(pick of the law > pick of the base) + P(tie) / 2.
+
+    Grades are gone through from the end that our own pick avoids; where the base's avoids the
+    other end its pick is among the grades seen unless all of its samples are beyond them.
+    """
+    size, n, m = left.sum(), sizes[0], sizes[1]
+    from_below = best[0] > 0
+    alike = best[0] == best[1] or m == 1
     ours, theirs, ours_n, theirs_n, won = 0.0, 0, 0.0, 0.0, 0.0
     for step in range(left.size):
-        j = step if best else left.size - 1 - step
+        j = step if from_below else left.size - 1 - step
         ours = min(ours + law[j], 1.0)
         theirs += left[j]
-        next_ours, next_theirs = ours**n, (theirs / size) ** n
+        next_ours = ours**n
+        next_theirs = (theirs / size) ** m if alike else 1.0 - ((size - theirs) / size) ** m
         won += (next_theirs - theirs_n) * (next_ours + ours_n) / 2
         ours_n, theirs_n = next_ours, next_theirs
-    return 1.0 - won if best else won
+    return 1.0 - won if from_below else won

@@ -17,34 +17,37 @@ from infalign_theory.typing import Array, IntArray
 
 
 class Judged(NamedTuple):
-    """Samples with their truth, prompt after prompt, sorted by score."""
+    """Samples with their truth, prompt after prompt, sorted by score, and what picks among them.
+
+    The pick is the best of ``n`` of them, or the worst.
+    """
 
     scores: Array
     truth: Array
     offsets: IntArray
+    n: int
+    best: bool
 
 
 @kernel
-def win_rates(
-    ours: Judged, theirs: Judged, n: int, best: bool, out: Array, span: tuple[int, int]
-) -> None:
+def win_rates(ours: Judged, theirs: Judged, out: Array, span: tuple[int, int]) -> None:
     """P(truth of our pick > truth of theirs) + P(equal) / 2 of each prompt under a perfect proxy.
 
-    NaN with fewer than n samples or a missing truth on a side. Picks of different reward differ
-    in truth unless both fall to one value of it: with s the part of a reward's truths that has
-    the value, the win rate by reward loses half of the sum, over values and over pairs of rewards
-    g below h, of s_g s_h (a_h b_g - a_g b_h), a and b the chances of the picks.
+    NaN with fewer samples than a pick takes or a missing truth on a side. Picks of different
+    reward differ in truth unless both fall to one value of it: with s the part of a reward's
+    truths that has the value, the win rate by reward loses half of the sum, over values and over
+    pairs of rewards g below h, of s_g s_h (a_h b_g - a_g b_h), a and b the chances of the picks.
     """
     for group in range(span[0], span[1]):
         i0, i1 = ours.offsets[group], ours.offsets[group + 1]
         j0, j1 = theirs.offsets[group], theirs.offsets[group + 1]
         truths = np.sort(np.concatenate((ours.truth[i0:i1], theirs.truth[j0:j1])))
-        if i1 - i0 < n or j1 - j0 < n or np.isnan(truths).any():
+        if i1 - i0 < ours.n or j1 - j0 < theirs.n or np.isnan(truths).any():
             out[group] = np.nan
             continue
         w, v = np.empty(i1 - i0), np.empty(j1 - j0)
-        pick_weights(w.size, n, best, w)
-        pick_weights(v.size, n, best, v)
+        pick_weights(w.size, ours.n, ours.best, w)
+        pick_weights(v.size, theirs.n, theirs.best, v)
         a, b = ours.scores[i0:i1], theirs.scores[j0:j1]
         i, j, at = 0, 0, 0
         won, lost, below = 0.0, 0.0, 0.0

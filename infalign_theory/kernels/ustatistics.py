@@ -130,8 +130,10 @@ def picked_win_rates(
     b: Array,
     b_truth: Array,
     b_offsets: IntArray,
-    n: int,
-    best: bool,
+    n_a: int,
+    best_a: bool,
+    n_b: int,
+    best_b: bool,
     out: Array,
     first: int,
     last: int,
@@ -142,12 +144,12 @@ def picked_win_rates(
         j0, j1 = b_offsets[group], b_offsets[group + 1]
         ours, theirs = a_truth[i0:i1], b_truth[j0:j1]
         missing = np.isnan(ours).any() or np.isnan(theirs).any()
-        if i1 - i0 < n or j1 - j0 < n or missing:
+        if i1 - i0 < n_a or j1 - j0 < n_b or missing:
             out[group] = np.nan
             continue
         w, v = np.empty(i1 - i0), np.empty(j1 - j0)
-        _pick_chances(a[i0:i1], n, best, w)
-        _pick_chances(b[j0:j1], n, best, v)
+        _pick_chances(a[i0:i1], n_a, best_a, w)
+        _pick_chances(b[j0:j1], n_b, best_b, v)
         by_a, by_b = np.argsort(ours, kind="mergesort"), np.argsort(theirs, kind="mergesort")
         low = high = 0
         below, up_to, total = 0.0, 0.0, 0.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infalign_theory.cli.options import (
+    AgainstOption,
     BaseLawOption,
     BetaOption,
     JsonOption,
@@ -24,6 +25,8 @@ EXAMPLES = (
     "--reward rm_logit -p bon:4",
     "infalign validate examples/base.jsonl examples/tuned.jsonl --prompt question "
     "--reward rm_logit --truth correct -t exp:10 --kl 0.3 -p bon:1,4 -p won:4 --report report.html",
+    "infalign validate examples/base.jsonl examples/tuned.jsonl --prompt question "
+    "--reward rm_logit -p bon:4 --against-procedure standard",
 )
 _Scores = Annotated[
     list[str], typer.Argument(help="CSV, JSON lines or Parquet files, folders or patterns.")
@@ -50,6 +53,7 @@ _Scheduler = Annotated[
 def validate(
     scores: _Scores,
     procedure: _Procedures = None,
+    against_procedure: AgainstOption = None,
     transform: _Applied = None,
     kl: Annotated[float | None, typer.Option("--kl", help="KL the run was to spend, nats.")] = None,
     beta: BetaOption = None,
@@ -84,6 +88,7 @@ def validate(
         result = validation.validate(
             scores,
             procedure=procedures.several(procedure or [STANDARD]),
+            against_procedure=against_procedure,
             transform=transform,
             kl=kl,
             beta=beta,

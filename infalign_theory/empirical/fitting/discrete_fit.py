@@ -21,6 +21,7 @@ from infalign_theory.empirical.fitting.laws import Expectation, Goodness, RankSh
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.fitting.tilt_fit import exponential_k, known
 from infalign_theory.empirical.statistics.calibration import rank_covers
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.prompt_bases import tilted
 from infalign_theory.empirical.statistics.uncertainty import (
     Bounds,
@@ -102,25 +103,25 @@ class DiscreteFit:
         """Exponents at every row of the table."""
         return self.family.at(self.theta if theta is None else theta)[0]
 
-    def outcomes(self, procedures: Sequence[str]) -> tuple[Array, Array]:
+    def outcomes(self, duels: Sequence[Duel]) -> tuple[Array, Array]:
         """KL and win rates of each prompt's law, and the prompt's influence on all of them.
 
         Both have shape (P, 1 + R). The influence is that through theta: where a mean over prompts
         moves because this prompt moved the fit.
         """
-        local = self.ranks.outcomes(self.eta(), procedures)
+        local = self.ranks.outcomes(self.eta(), duels)
         usable = self.ranks.usable
         return local, self._through_theta(
-            lambda eta: self.ranks.outcomes(eta, procedures)[usable].mean(axis=0), local.shape[1]
+            lambda eta: self.ranks.outcomes(eta, duels)[usable].mean(axis=0), local.shape[1]
         )
 
-    def expected(self, procedures: Sequence[str]) -> Expectation:
+    def expected(self, duels: Sequence[Duel]) -> Expectation:
         """What the law says about every prompt, and how far its last correction went.
 
         What the jackknife leaves of a bias is less than the last term it took away.
         """
-        local, influence = self.outcomes(procedures)
-        once = self.ranks.outcomes(self.eta(), procedures, order=1)
+        local, influence = self.outcomes(duels)
+        once = self.ranks.outcomes(self.eta(), duels, order=1)
         doubt = np.abs((local - once)[self.ranks.usable, 1:].mean(axis=0))
         return Expectation(local[:, 1:], influence[:, 1:], doubt)
 

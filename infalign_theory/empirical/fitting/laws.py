@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
@@ -39,7 +40,7 @@ class RankShares:
 
 
 class Expectation(NamedTuple):
-    """What a law expects of every prompt under R procedures.
+    """What a law expects of every prompt in R duels.
 
     ``local``, shape (P, R), is the win rate of each prompt, NaN where it has none; ``influence``,
     of the same shape, that of the prompt on the means through the fit; ``doubt``, shape (R,), the
@@ -86,7 +87,7 @@ class Fit(Protocol):
     def shares(self) -> RankShares | None:
         """Observed and expected shares of ranks."""
 
-    def expected(self, procedures: Sequence[str]) -> Expectation:
+    def expected(self, duels: Sequence[Duel]) -> Expectation:
         """What it says about every prompt."""
 
 
@@ -128,7 +129,7 @@ class TheoryRequest:
     transform: Transform | None
     beta: float | None
     kl: float | None
-    procedures: tuple[str, ...]
+    duels: tuple[Duel, ...]
     level: float
 
     @property

@@ -228,13 +228,15 @@ class Likelihood:
         weight = np.log(self.grid.half[:, None] * panels.WEIGHTS) + self.grid.log_jacobian
         return float(entropy_terms(log_f, weight.ravel()).sum())
 
-    def win_rate(self, family: Exponents, theta: Array, procedure: Procedure) -> float:
-        """Win rate of the tilt: the integral of 1 - g(F) against the base's law under g."""
+    def win_rate(
+        self, family: Exponents, theta: Array, ours: Procedure, theirs: Procedure
+    ) -> float:
+        """Win rate of the tilt: the integral of 1 - g(F) against the base's law under its own g."""
         shape = self.grid.points.u.shape
         log_f = self.log_density(family.at(theta)[0])[: self.base.size].reshape(shape)
         running = self.grid.running(np.exp(log_f + self.grid.log_jacobian))
-        _, lost = procedure.cdf(*running.fractions)
-        slope = procedure.pdf(self.grid.points.u, self.grid.points.v)
+        _, lost = ours.cdf(*running.fractions)
+        slope = theirs.pdf(self.grid.points.u, self.grid.points.v)
         return self.grid.integral(lost * slope * self.grid.jacobian)
 
 

@@ -19,6 +19,7 @@ from infalign_theory.empirical.fitting.goodness import goodness_of_fit
 from infalign_theory.empirical.fitting.laws import Expectation, Goodness
 from infalign_theory.empirical.fitting.likelihood import Counts, Likelihood, Value
 from infalign_theory.empirical.statistics.calibration import Calibration
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.errors import InfalignError, OutOfReachError
 from infalign_theory.procedures.names import as_procedure
@@ -48,7 +49,7 @@ class SpreadFit:
 
 
 def fit_spread(
-    ranks: Calibration, transform: Transform, procedures: Sequence[str], moments: PairMoments
+    ranks: Calibration, transform: Transform, duels: Sequence[Duel], moments: PairMoments
 ) -> SpreadFit:
     """Fit a law of k over prompts to a transform's ranks.
 
@@ -58,7 +59,7 @@ def fit_spread(
         Where no log-normal law of k has the win rates observed: a policy that does not win, or
         prompts that differ by more than any strength makes them.
     """
-    curves = _Curves.of(ranks, transform, procedures)
+    curves = _Curves.of(ranks, transform, duels)
     mean = float(moments.rate[moments.known].mean())
     centre, log_sd = curves.matched(mean, max(moments.variance, 0.0))
     slopes = curves.slopes(centre, log_sd)
@@ -97,32 +98,32 @@ class _Curves:
     counts: Counts
     start: float
     spline: CubicSpline
-    procedures: int
+    duels: int
 
     @classmethod
-    def of(cls, ranks: Calibration, transform: Transform, procedures: Sequence[str]) -> _Curves:
+    def of(cls, ranks: Calibration, transform: Transform, duels: Sequence[Duel]) -> _Curves:
         counts = Counts.of(ranks)
         likelihood = Likelihood.of(counts, correct=True)
         family, scale = fixed_transform(transform, likelihood.points, likelihood.grid)
-        standard, wanted = as_procedure("standard"), [as_procedure(name) for name in procedures]
+        standard = as_procedure("standard")
         start = -float(np.log(scale))
         rows, at = [], []
         for step in _STEPS:
             theta = np.array([np.exp(step)])
             if not family.allowed(theta):
                 break
-            rate = likelihood.win_rate(family, theta, standard)
+            rate = likelihood.win_rate(family, theta, standard, standard)
             nats = likelihood.kl(family, theta)
-            rates = [likelihood.win_rate(family, theta, each) for each in wanted]
+            rates = [likelihood.win_rate(family, theta, one.ours, one.theirs) for one in duels]
             chances = likelihood.at(family, theta).probability
             rows.append(np.concatenate([[rate, rate**2, nats, nats**2], rates, chances]))
             at.append(step)
-        return cls(counts, start, CubicSpline(np.array(at), np.array(rows)), len(wanted))
+        return cls(counts, start, CubicSpline(np.array(at), np.array(rows)), len(duels))
 
     @property
     def rates(self) -> slice:
-        """Where win rates under the procedures stand."""
-        return slice(4, 4 + self.procedures)
+        """Where win rates of the duels stand."""
+        return slice(4, 4 + self.duels)
 
     def mixed(self, centre: float, log_sd: float) -> Array:
         """Everything's mean over prompts."""
@@ -168,8 +169,8 @@ class _Curves:
 
     def goodness(self, centre: float, log_sd: float, influence: Array) -> Goodness | None:
         """Whether ranks are where the mixture puts them."""
-        chances = self.mixed(centre, log_sd)[4 + self.procedures :]
-        slopes = self.slopes(centre, log_sd)[:, 4 + self.procedures :]
+        chances = self.mixed(centre, log_sd)[4 + self.duels :]
+        slopes = self.slopes(centre, log_sd)[:, 4 + self.duels :]
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = np.where(chances > 0.0, slopes / chances, 0.0).T
         kept = 1 if log_sd == 0.0 else 2
@@ -180,10 +181,10 @@ class _Curves:
 
 
 def spread_or_none(
-    ranks: Calibration, transform: Transform, procedures: Sequence[str], moments: PairMoments
+    ranks: Calibration, transform: Transform, duels: Sequence[Duel], moments: PairMoments
 ) -> SpreadFit | None:
     """The same, None where no law of k describes these win rates."""
     try:
-        return fit_spread(ranks, transform, procedures, moments)
+        return fit_spread(ranks, transform, duels, moments)
     except InfalignError:
         return None

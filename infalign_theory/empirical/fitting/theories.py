@@ -37,6 +37,8 @@ def theory_of(ranks: TiedRanks, law: Law, request: TheoryRequest) -> tuple[Theor
     determined, a few fixed ones stand in for it or none. Where nothing can be fitted there is no
     theory, and a note says why. A law given beforehand that cannot be is an error.
     """
+    # a fit looks at where single samples of the policy rank among single samples of the base;
+    # what inference then does to either side decides what is expected, never what is fitted
     if law == Law.DISCRETE and not ranks.usable.any():
         return None, (f"no prompt has {LEAST} base samples: no discrete law can be known",)
     if request.planned and request.transform is not None:
@@ -134,7 +136,7 @@ def _theory(
     ranks: TiedRanks, law: Law, request: TheoryRequest, fit: Fit, *, determined: bool
 ) -> Theory:
     """Everything a law says about a policy."""
-    expected, t = fit.expected(request.procedures), fit.t
+    expected, t = fit.expected(request.duels), fit.t
     return Theory(
         law=law,
         transform=fit.transform.name if t is None else _exponential_name(t.value),

@@ -10,12 +10,11 @@ import numpy as np
 
 from infalign_theory.empirical.scores.groups import Groups, share_out
 from infalign_theory.empirical.statistics.calibration import Calibration
+from infalign_theory.empirical.statistics.duels import Duel, kernel_sides
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.kernels import jackknife
 from infalign_theory.kernels.jackknife import BaseLaws, Places, Table
-from infalign_theory.procedures import power_sides
-from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.points import Points
 from infalign_theory.typing import Array, BoolArray, IntArray
 
@@ -137,16 +136,14 @@ class TiedRanks:
         share_out(run, self.prompts, _WORK * self.below.size)
         return out
 
-    def outcomes(self, eta: Array, procedures: Sequence[str], order: int = 2) -> Array:
+    def outcomes(self, eta: Array, duels: Sequence[Duel], order: int = 2) -> Array:
         """KL and win rates of the tilt in each prompt: (P, 1 + R)."""
-        sides = [power_sides(as_procedure(name)) for name in procedures]
-        sizes = np.array([n for _, n in sides], dtype=np.intp)
-        best = np.array([sign >= 0 for sign, _ in sides], dtype=np.intp)
-        out = np.empty((self.prompts, 1 + sizes.size))
+        sides = kernel_sides(duels)
+        out = np.empty((self.prompts, 1 + len(duels)))
         base, table = self.base_laws, self.looked_up(eta)
 
         def run(first: int, last: int) -> None:
-            jackknife.outcomes(base, table, sizes, best, order=order, out=out, span=(first, last))
+            jackknife.outcomes(base, table, sides, order=order, out=out, span=(first, last))
 
         share_out(run, self.prompts, _WORK * self.counts.size)
         return out

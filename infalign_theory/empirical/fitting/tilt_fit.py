@@ -28,6 +28,7 @@ from infalign_theory.empirical.fitting.likelihood import (
     newton_step,
 )
 from infalign_theory.empirical.statistics.calibration import Calibration
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.uncertainty import (
     ANYWHERE,
     Bounds,
@@ -79,26 +80,29 @@ class TiltFit:
         """1/k; infinite where k is not positive, which no regularised training gives."""
         return 1.0 / self.k.value if self.k.value > 0.0 else float("inf")
 
-    def win_rate(self, procedure: Procedure | str) -> Estimate:
-        """Win rate of the fitted law under any procedure, error by the delta method."""
-        return self._solution.implied(self._rate(procedure), (0.0, 1.0), self)
+    def win_rate(
+        self, procedure: Procedure | str, against_procedure: Procedure | str | None = None
+    ) -> Estimate:
+        """Win rate of the fitted law under any procedures, error by the delta method."""
+        rate = self._rate(procedure, against_procedure)
+        return self._solution.implied(rate, (0.0, 1.0), self)
 
-    def influence(self, procedure: Procedure | str) -> Array:
-        """Influence of each usable prompt on the fitted law's win rate; its mean is 0."""
-        return self._solution.influence @ self._solution.slope(self._rate(procedure))
-
-    def _rate(self, procedure: Procedure | str) -> Callable[[Array], float]:
-        """Win rate under a procedure as a function of the parameters."""
+    def _rate(
+        self, procedure: Procedure | str, against: Procedure | str | None
+    ) -> Callable[[Array], float]:
+        """Win rate under procedures as a function of the parameters."""
         ours, solution = as_procedure(procedure), self._solution
-        return lambda theta: solution.likelihood.win_rate(solution.family, theta, ours)
+        theirs = ours if against is None else as_procedure(against)
+        return lambda theta: solution.likelihood.win_rate(solution.family, theta, ours, theirs)
 
-    def expected(self, procedures: Sequence[str]) -> Expectation:
+    def expected(self, duels: Sequence[Duel]) -> Expectation:
         """What the law says about every prompt: the same win rates for all that are usable."""
         used = self._solution.used
-        rates = np.array([self.win_rate(name).value for name in procedures])
+        rates = np.array([self.win_rate(duel.ours, duel.theirs).value for duel in duels])
         influence = np.zeros((used.size, rates.size))
-        for i, procedure in enumerate(procedures):
-            influence[used, i] = self.influence(procedure)
+        for i, duel in enumerate(duels):
+            slope = self._solution.slope(self._rate(duel.ours, duel.theirs))
+            influence[used, i] = self._solution.influence @ slope
         return Expectation(np.where(used[:, None], rates, np.nan), influence, 0.0 * rates)
 
     def density(self, u: ArrayLike) -> Array:
@@ -305,10 +309,12 @@ class PlannedTilt:
         """Observed and expected shares of ranks."""
         return self._tested[1]
 
-    def expected(self, procedures: Sequence[str]) -> Expectation:
+    def expected(self, duels: Sequence[Duel]) -> Expectation:
         """The same exact win rates for every usable prompt."""
         used = self._used
-        rates = np.array([win_rate(self.policy, name) for name in procedures])
+        rates = np.array(
+            [win_rate(self.policy, duel.ours, against_procedure=duel.theirs) for duel in duels]
+        )
         shape = (used.size, rates.size)
         return Expectation(
             np.where(used[:, None], rates, np.nan), np.zeros(shape), np.zeros(rates.size)

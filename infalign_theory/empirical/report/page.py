@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from infalign_theory.empirical.report import pictures
 from infalign_theory.empirical.report.plates import Plate
 from infalign_theory.empirical.report.writing import NOTHING, environment, prose, versions
 from infalign_theory.empirical.statistics.uncertainty import Estimate
-from infalign_theory.empirical.validation.phrasing import procedure_words
+from infalign_theory.empirical.validation.phrasing import Paired, duel_words, procedure_words
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation, WinRate
 from infalign_theory.empirical.validation.verdicts import hacking
 from infalign_theory.output import write_atomically
@@ -39,7 +39,7 @@ def write_report(result: Validation, path: Path, command: str | None) -> None:
 def render(result: Validation, command: str | None) -> str:
     """The page: verdicts first, then pictures, then every number, then how it was made."""
     pages = environment()
-    pages.filters["procedure"] = _procedure
+    pages.filters["duel"] = _duel
     return pages.get_template("report.html.j2").render(
         result=result,
         sections=[_Section.of(result, policy) for policy in result.policies.values()],
@@ -71,11 +71,13 @@ class _Divergence:
 class _Section:
     """What the page shows of one policy beside its record.
 
-    ``verdict`` pairs sentences with whether they are alarming; ``rows`` names nothing twice.
+    ``verdict`` pairs sentences with whether they are alarming; ``rows`` names nothing twice;
+    ``against`` is the base's procedure where it is another than the run's.
     """
 
     policy: PolicyValidation
     rows: tuple[WinRate, ...]
+    against: str | None
     verdict: tuple[tuple[str, bool], ...]
     notes: tuple[str, ...]
     frontiers: Plate
@@ -94,6 +96,7 @@ class _Section:
         return cls(
             policy=policy,
             rows=pictures.different_rows(policy.win_rates),
+            against=_against(policy.win_rates),
             verdict=tuple((told(text), hacked and text == alarm) for text in policy.verdict),
             notes=tuple(map(told, policy.notes)),
             frontiers=pictures.frontiers(policy),
@@ -104,6 +107,12 @@ class _Section:
             parameters=tuple(_parameters(policy.theory)),
             missing=tuple(_missing(policy)),
         )
+
+
+def _against(rows: Sequence[WinRate]) -> str | None:
+    """The procedure that the base has throughout, in words; None where both sides do the same."""
+    other = [row.against_procedure for row in rows if row.against_procedure is not None]
+    return procedure_words(other[0]) if other else None
 
 
 def _divergences(policy: PolicyValidation) -> Iterator[_Divergence]:
@@ -162,6 +171,6 @@ def _missing(policy: PolicyValidation) -> Iterator[str]:
         yield "no efficiency: the run does not win, or its KL cannot be what was given"
 
 
-def _procedure(name: str) -> str:
-    words = procedure_words(name)
+def _duel(row: Paired) -> str:
+    words = duel_words(row)
     return words[0].upper() + words[1:]

@@ -12,7 +12,7 @@ from infalign_theory.comparison.frontiers import OPTIMAL, frontier
 from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.report.plates import Plate, empty_axes, plate, report_style
 from infalign_theory.empirical.statistics.uncertainty import Estimate, student_interval
-from infalign_theory.empirical.validation.phrasing import percent, procedure_words
+from infalign_theory.empirical.validation.phrasing import duel_words, percent
 from infalign_theory.empirical.validation.results import PolicyValidation, WinRate
 from infalign_theory.errors import InfalignError, InputError
 from infalign_theory.plotting.curves import current_axes, draw_curve
@@ -55,7 +55,7 @@ def law_words(theory: Theory) -> str:
 
 def different_rows(rows: Sequence[WinRate]) -> tuple[WinRate, ...]:
     """Each procedure once: Best-of-1, Worst-of-1 and standard are all single samples."""
-    return tuple({procedure_words(row.procedure): row for row in reversed(rows)}.values())[::-1]
+    return tuple({duel_words(row): row for row in reversed(rows)}.values())[::-1]
 
 
 def spent(policy: PolicyValidation) -> Estimate | None:
@@ -185,10 +185,13 @@ def by_truth(policy: PolicyValidation) -> Plate | None:
         return plate([(ax, "Win rates by N: " + "; ".join(told) + ".")])
 
 
-def _curve(ax: Axes, name: str, procedure: str, nats: Array, label: str) -> None:
+def _curve(ax: Axes, name: str, row: WinRate, nats: Array, label: str) -> None:
     """A frontier, as far as it can be computed."""
+    duel = row.duel
+    if name == OPTIMAL and duel.crossed:  # every point takes seconds where the optimum jumps
+        return
     try:
-        curve = frontier(name, procedure, kl=nats)
+        curve = frontier(name, duel.ours, kl=nats, against_procedure=duel.theirs)
     except InfalignError:  # a transform that only its maker can name, or that ends before
         return
     draw_curve(ax, name, curve.kl, curve.win_rate, count=0, label=label)
@@ -196,7 +199,7 @@ def _curve(ax: Axes, name: str, procedure: str, nats: Array, label: str) -> None
 
 def _panel(ax: Axes, policy: PolicyValidation, row: WinRate, nats: Array) -> None:
     """The optimum, what the law says, and the run."""
-    _curve(ax, OPTIMAL, row.procedure, nats, "optimum")
+    _curve(ax, OPTIMAL, row, nats, "optimum")
     if policy.theory is not None:
         _expected(ax, policy.theory, row, nats)
     _run(ax, policy, row)
@@ -204,7 +207,7 @@ def _panel(ax: Axes, policy: PolicyValidation, row: WinRate, nats: Array) -> Non
 
 def _expected(ax: Axes, theory: Theory, row: WinRate, nats: Array) -> None:
     if theory.k.value >= 0.0:  # below 0 the law is on no curve of its transform
-        _curve(ax, theory.transform, row.procedure, nats, f"transform of the {law_words(theory)}")
+        _curve(ax, theory.transform, row, nats, f"transform of the {law_words(theory)}")
     if row.predicted is not None:
         ax.plot(
             theory.kl.value,
@@ -322,7 +325,7 @@ def _size(row: WinRate) -> int:
 
 
 def _name(row: WinRate) -> str:
-    return procedure_words(row.procedure)
+    return duel_words(row)
 
 
 def _title(row: WinRate) -> str:

@@ -120,12 +120,15 @@ def picked_win_rates(
     base: Groups,
     base_truth: ArrayLike,
     procedure: Procedure | str,
+    *,
+    against_procedure: Procedure | str | None = None,
 ) -> Array:
     """Win rate of each prompt by *true* reward, both picks made by the proxy.
 
     P(truth of the aligned pick > truth of the base pick), an equal truth counted half, averaged
-    over all pairs of size-N subsets; equal proxies share a pick. The proxy's win rate beside it
-    shows reward hacking. NaN with fewer than N samples or a missing (NaN) truth on a side.
+    over all pairs of size-N subsets; equal proxies share a pick. The base's procedure is the same
+    by default. The proxy's win rate beside it shows reward hacking. NaN with fewer than N samples
+    or a missing (NaN) truth on a side.
 
     Examples
     --------
@@ -134,7 +137,8 @@ def picked_win_rates(
     """
     check_sorted("proxy scores", aligned, base)
     ours, theirs = (_truth_of(g, t) for g, t in ((aligned, truth), (base, base_truth)))
-    n, best = _side(procedure)
+    n_a, best_a = _side(procedure)
+    n_b, best_b = (n_a, best_a) if against_procedure is None else _side(against_procedure)
     out = np.empty(aligned.prompts)
 
     def run(first: int, last: int) -> None:
@@ -145,8 +149,10 @@ def picked_win_rates(
             base.values,
             theirs,
             base.offsets,
-            n,
-            best,
+            n_a,
+            best_a,
+            n_b,
+            best_b,
             out,
             first,
             last,

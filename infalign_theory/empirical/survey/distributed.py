@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from infalign_theory import __version__
 from infalign_theory.empirical.scores.database import database
 from infalign_theory.empirical.scores.sources import Source
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.survey.measurements import Measurements, measure_share, united
 from infalign_theory.empirical.survey.questions import SHARE_ROWS, Question, name_policies
 from infalign_theory.errors import InputError
@@ -29,7 +30,7 @@ _PATIENCE = 8.0  # seconds for a scheduler to answer
 def survey_on_dask(
     source: Source,
     base: str | None,
-    procedures: tuple[str, ...],
+    duels: tuple[Duel, ...],
     *,
     memory: str,
     dask: Client | str | bool,
@@ -56,7 +57,7 @@ def survey_on_dask(
         )
         seen = client.gather(inspected)  # type: ignore[no-untyped-call]
         names = sorted({name for _, found in seen for name in found})
-        question = Question(source, name_policies(source, base, names), procedures, memory)
+        question = Question(source, name_policies(source, base, names), duels, memory)
         workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
         shares = max(2 * workers, -(-sum(rows for rows, _ in seen) // SHARE_ROWS))
         futures = client.map(

@@ -19,13 +19,12 @@ from infalign_theory.empirical.scores.groups import Groups, share_out
 from infalign_theory.empirical.scores.sides import Side, sides_of
 from infalign_theory.empirical.statistics import estimators
 from infalign_theory.empirical.statistics.calibration import Calibration, calibrate
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.kl import sequence_kl
 from infalign_theory.empirical.survey.questions import Question
 from infalign_theory.kernels import perfect_proxy
 from infalign_theory.kernels.perfect_proxy import Judged
 from infalign_theory.kernels.segments import merge_ties
-from infalign_theory.procedures import power_sides
-from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array, IntArray
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class BaseNumbers:
 
 @dataclass(frozen=True)
 class PolicyNumbers:
-    """One aligned policy against the base, one entry a prompt, a row a procedure.
+    """One aligned policy against the base, one entry a prompt, a row a duel.
 
     ``below`` and ``equal`` rank each sample, prompt after prompt, among the base's; ``k1``, the
     variance of that mean and ``k3`` are NaN without log-ratios. ``perfect_win_rates`` are the true
@@ -151,11 +150,12 @@ def measure(
             if alone.any():
                 at = np.flatnonzero(alone)
                 findings.found[kind, pid] = (at.size, names[at[0]])
-    measured = tuple(_policy_numbers(side, base, question.procedures) for side in aligned)
+    measured = tuple(_policy_numbers(side, base, question.duels) for side in aligned)
     extremes = tuple(
         _ends([(float(w), names[i]) for i, w in _outermost(p.win_rates[0])]) for p in measured
     )
-    return Measurements(findings, _base_numbers(base, question.procedures), measured, extremes)
+    numbers = _base_numbers(base, [duel.against for duel in question.duels])
+    return Measurements(findings, numbers, measured, extremes)
 
 
 def _outermost(rates: Array) -> list[tuple[int, float]]:
@@ -200,17 +200,17 @@ def _base_numbers(base: Side, procedures: Sequence[str]) -> BaseNumbers:
     )
 
 
-def _policy_numbers(side: Side, base: Side, procedures: Sequence[str]) -> PolicyNumbers:
+def _policy_numbers(side: Side, base: Side, duels: Sequence[Duel]) -> PolicyNumbers:
     scores = side.scores
     ranks = calibrate(scores, base.scores)
-    true, perfect = _true_win_rates(side, base, procedures)
+    true, perfect = _true_win_rates(side, base, duels)
     k1, k1_variance, k3 = _sequence_kls(side)
     return PolicyNumbers(
         samples=scores.sizes,
-        win_rates=_win_rates(ranks, base.scores, procedures),
+        win_rates=_win_rates(ranks, base.scores, duels),
         true_win_rates=true,
         perfect_win_rates=perfect,
-        picks=_picks(side, procedures),
+        picks=_picks(side, [duel.procedure for duel in duels]),
         ties=estimators.cross_tie_fractions(scores, base.scores),
         k1=k1,
         k1_variance=k1_variance,
@@ -220,9 +220,9 @@ def _policy_numbers(side: Side, base: Side, procedures: Sequence[str]) -> Policy
     )
 
 
-def _win_rates(ranks: Calibration, base: Groups, procedures: Sequence[str]) -> Array:
+def _win_rates(ranks: Calibration, base: Groups, duels: Sequence[Duel]) -> Array:
     """Win rates by prompt, exact where every comparison has the same winner."""
-    found = _rows(estimators.win_rates(ranks.groups, base, p) for p in procedures)
+    found = _rows(estimators.win_rates(ranks.groups, base, d.ours, d.theirs) for d in duels)
     size, owner = ranks.groups.prompts, ranks.groups.owner
     alike = (
         (ranks.below == ranks.trials, 1.0),
@@ -235,27 +235,33 @@ def _win_rates(ranks: Calibration, base: Groups, procedures: Sequence[str]) -> A
     return found
 
 
-def _true_win_rates(side: Side, base: Side, procedures: Sequence[str]) -> tuple[Array, Array]:
+def _true_win_rates(side: Side, base: Side, duels: Sequence[Duel]) -> tuple[Array, Array]:
     """Win rates by the true reward: as they are, and as a perfect proxy would have them."""
-    nothing = np.full((len(procedures), side.scores.prompts), np.nan)
+    nothing = np.full((len(duels), side.scores.prompts), np.nan)
     if side.truth is None or base.truth is None:
         return nothing, nothing
     true = _rows(
-        estimators.picked_win_rates(side.scores, side.truth, base.scores, base.truth, p)
-        for p in procedures
+        estimators.picked_win_rates(
+            side.scores, side.truth, base.scores, base.truth, d.ours, against_procedure=d.theirs
+        )
+        for d in duels
     )
-    ours = Judged(side.scores.values, side.truth, side.scores.offsets)
-    theirs = Judged(base.scores.values, base.truth, base.scores.offsets)
     perfect = np.empty_like(true)
-    for at, name in enumerate(procedures):
-        sign, n = power_sides(as_procedure(name))
+    samples = side.scores.values.size + base.scores.values.size
+    for at, duel in enumerate(duels):
+        ours, theirs = (
+            Judged(one.scores.values, truth, one.scores.offsets, n, sign >= 0)
+            for one, truth, (sign, n) in zip(
+                (side, base), (side.truth, base.truth), duel.sides, strict=True
+            )
+        )
 
         def run(
-            first: int, last: int, n: int = n, best: bool = sign >= 0, out: Array = perfect[at]
+            first: int, last: int, ours: Judged = ours, theirs: Judged = theirs, at: int = at
         ) -> None:
-            perfect_proxy.win_rates(ours, theirs, n, best, out=out, span=(first, last))
+            perfect_proxy.win_rates(ours, theirs, out=perfect[at], span=(first, last))
 
-        share_out(run, side.scores.prompts, ours.scores.size + theirs.scores.size)
+        share_out(run, side.scores.prompts, samples)
     return true, perfect
 
 

@@ -1,4 +1,4 @@
-"""What is asked of the scores: which policies, which procedures, with how much memory."""
+"""What is asked of the scores: which policies, which duels, with how much memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from infalign_theory.empirical.scores.database import first_names
 from infalign_theory.empirical.scores.reading import DEFAULT_BASE
 from infalign_theory.empirical.scores.sources import Source
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.errors import InputError
 
 SHARE_ROWS = 1 << 23  # of scores that are measured at a time
@@ -15,14 +16,14 @@ _MOST_POLICIES = 100
 
 @dataclass(frozen=True)
 class Question:
-    """What to measure: of which scores, policies (the base first) and procedures.
+    """What to measure: of which scores, policies (the base first) and duels.
 
     It can be sent to another process: scores are named, not held, where they are in files.
     """
 
     source: Source
     policies: tuple[str, ...]
-    procedures: tuple[str, ...]
+    duels: tuple[Duel, ...]
     memory: str
 
 

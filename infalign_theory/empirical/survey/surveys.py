@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from infalign_theory.empirical.scores.database import database
 from infalign_theory.empirical.scores.sources import Source
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.survey.measurements import Measurements, measure, united
 from infalign_theory.empirical.survey.questions import SHARE_ROWS, Question, name_policies
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def survey(
     source: Source,
     base: str | None,
-    procedures: tuple[str, ...],
+    duels: tuple[Duel, ...],
     *,
     memory: str,
     dask: Client | str | bool | None,
@@ -27,13 +28,13 @@ def survey(
     if dask is not None and dask is not False:
         from infalign_theory.empirical.survey.distributed import survey_on_dask
 
-        return survey_on_dask(source, base, procedures, memory=memory, dask=dask, step=step)
+        return survey_on_dask(source, base, duels, memory=memory, dask=dask, step=step)
     step("reading")
     with database(memory) as connection:
         source.load(connection)
         rows = connection.execute("SELECT count(*) FROM source").fetchall()[0][0]
         question = Question(
-            source, name_policies(source, base, source.policies(connection)), procedures, memory
+            source, name_policies(source, base, source.policies(connection)), duels, memory
         )
         shares = max(1, -(-rows // SHARE_ROWS))
         found = []

@@ -10,8 +10,6 @@ from scipy import special
 from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.fitting.theories import ENOUGH_BASE
 from infalign_theory.empirical.validation.results import WinRate
-from infalign_theory.procedures import power_sides
-from infalign_theory.procedures.names import as_procedure
 
 FEWEST_PROMPTS = 10
 _LARGE_Z = 3.0
@@ -72,7 +70,7 @@ def _untold(theory: Theory) -> str | None:
 
 def _matched(row: WinRate, theory: Theory) -> bool:
     """Whether a fit makes the prediction equal to the estimate: single samples, by any tilt."""
-    return theory.fitted and power_sides(as_procedure(row.procedure))[1] == 1
+    return theory.fitted and row.duel.single
 
 
 def _limit(row: WinRate, rows: int) -> float:

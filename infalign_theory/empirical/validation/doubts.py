@@ -9,7 +9,7 @@ from infalign_theory.empirical.fitting.theories import ENOUGH_BASE
 from infalign_theory.empirical.statistics.kl import kl_floor
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.survey.measurements import Measurements
-from infalign_theory.empirical.validation.phrasing import procedure_words
+from infalign_theory.empirical.validation.phrasing import duel_words
 from infalign_theory.empirical.validation.results import WinRate
 
 _MANY = 0.01  # of a policy's rows
@@ -26,7 +26,7 @@ def cautions(theory: Theory | None, rows: Sequence[WinRate], *, endless: bool) -
         )
     same = [row for row in rows if row.stderr is not None and row.stderr < 1e-12]
     if same:
-        agreed = dict.fromkeys(procedure_words(row.procedure) for row in same)
+        agreed = dict.fromkeys(duel_words(row) for row in same)
         out.append(
             f"every prompt agrees under {', '.join(agreed)}: the interval has no width and says "
             "nothing of rarer outcomes"

@@ -10,6 +10,7 @@ from infalign_theory.empirical.scores.database import check_memory
 from infalign_theory.empirical.scores.findings import Finding
 from infalign_theory.empirical.scores.sources import ScoresLike, Source
 from infalign_theory.empirical.scores.wide import WideLike
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.ties import FREQUENT_TIES
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
 from infalign_theory.empirical.survey.surveys import survey
@@ -17,8 +18,8 @@ from infalign_theory.empirical.validation.judging import Judge
 from infalign_theory.empirical.validation.request import (
     AUTO,
     STANDARD,
+    duels_asked,
     law_named,
-    procedure_names,
     resampling,
     theory_request,
 )
@@ -35,6 +36,7 @@ def validate(
     scores: ScoresLike,
     *,
     procedure: Procedure | str | Sequence[Procedure | str] = STANDARD,
+    against_procedure: Procedure | str | None = None,
     transform: Transform | str | None = None,
     kl: float | None = None,
     beta: float | None = None,
@@ -70,6 +72,10 @@ def validate(
         A row a sample. Without ``policy`` every path or entry is one policy, named by the file.
     procedure : Procedure or str, or a sequence of them
         ``"standard"``, ``"bon:4"``, ``"won:4"``; N up to the samples there are.
+    against_procedure : Procedure or str, optional
+        What inference does to the base, whatever it does to the policies; by default the same as
+        each of ``procedure``. With another one the base itself would not win one half: what
+        it would win in the policy's place is told beside every win rate.
     transform : Transform or str, optional
         What training applied to the calibrated reward. Alone, its k is fitted.
     kl, beta : float, optional
@@ -131,19 +137,19 @@ def validate(
     >>> row.procedure, row.prompts, abs(row.z) < 3
     ('bon:4', 60, True)
     """
-    names = procedure_names(procedure)
+    duels = duels_asked(procedure, against_procedure)
     kind = law_named(law)
     resamples, start = resampling(bootstrap, seed)
-    request = theory_request(transform, beta=beta, kl=kl, names=names, level=level)
+    request = theory_request(transform, beta=beta, kl=kl, duels=duels, level=level)
     columns = {"prompt": prompt, "reward": reward, "policy": policy}
     columns |= {"truth": truth, "log_ratio": log_ratio, "sample": sample}
     source = Source.of(scores, columns, by_part=policy is None, wide=wide)
     step = progress or (lambda name: None)
     question, measured = survey(
-        source, base, request.procedures, memory=check_memory(memory), dask=dask, step=step
+        source, base, request.duels, memory=check_memory(memory), dask=dask, step=step
     )
     judge = Judge(question, measured, request, resamples, start)
-    kept, findings = _judgeable(judge, names, reward, strict=strict)
+    kept, findings = _judgeable(judge, duels, reward, strict=strict)
     ties = measured.base.ties[measured.base.samples > 1]
     base_ties = mean_over_prompts(ties).value if ties.size else 0.0
     if kind is None:
@@ -152,14 +158,14 @@ def validate(
     for i in kept:
         name = question.policies[1 + i]
         step(f"judging {name}")
-        policies[name] = judge.judged(i, kind, names)
+        policies[name] = judge.judged(i, kind, duels)
     made = f"bootstrap over prompts (BCa, {resamples} resamples, seed {start})"
     return Validation(
         base=question.policies[0],
         base_samples=int(measured.base.samples.sum()),
         base_tie_fraction=base_ties,
         policies=policies,
-        differences=tuple(judge.differences(kept, names)),
+        differences=tuple(judge.differences(kept, duels)),
         findings=findings,
         level=level,
         interval=made if resamples else "Student t over prompts",
@@ -167,13 +173,13 @@ def validate(
 
 
 def _judgeable(
-    judge: Judge, names: tuple[str, ...], reward: str, *, strict: bool
+    judge: Judge, duels: tuple[Duel, ...], reward: str, *, strict: bool
 ) -> tuple[list[int], tuple[Finding, ...]]:
     """Policies that can be judged and everything found about the scores; refuses what it must."""
     findings = judge.measured.findings.listed(judge.question.policies, reward)
     kept, lost = judge.judgeable()
     findings += lost
-    findings += [finding for i in kept for finding in judge.too_few(i, names)]
+    findings += [finding for i in kept for finding in judge.too_few(i, duels)]
     if strict and findings:
         more = f" (and {len(findings) - 1} more findings)" if len(findings) > 1 else ""
         raise InputError(f"strict: {findings[0].text}{more}; repair the scores or drop strict.")

@@ -13,6 +13,7 @@ from infalign_theory.empirical.fitting.laws import Law, Theory, TheoryRequest
 from infalign_theory.empirical.fitting.theories import theory_of
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.findings import Finding
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.kl import kl_floor
 from infalign_theory.empirical.statistics.uncertainty import (
     ANYWHERE,
@@ -25,13 +26,13 @@ from infalign_theory.empirical.statistics.uncertainty import (
 from infalign_theory.empirical.survey.measurements import Measurements, PolicyNumbers
 from infalign_theory.empirical.survey.questions import Question
 from infalign_theory.empirical.validation.agreement import Agreement, agreement
+from infalign_theory.empirical.validation.departures import Spread
 from infalign_theory.empirical.validation.doubts import cautions, left_out
 from infalign_theory.empirical.validation.predictions import Prediction, predicted
 from infalign_theory.empirical.validation.results import (
     Difference,
     Pick,
     PolicyValidation,
-    Spread,
     TrueReward,
     WinRate,
 )
@@ -40,8 +41,6 @@ from infalign_theory.empirical.validation.spreading import spread_over_prompts
 from infalign_theory.empirical.validation.standing import LeastKL
 from infalign_theory.empirical.validation.verdicts import verdict
 from infalign_theory.errors import InputError
-from infalign_theory.procedures import power_sides
-from infalign_theory.procedures.names import as_procedure
 from infalign_theory.typing import Array, BoolArray
 
 _UNIT = (0.0, 1.0)
@@ -62,9 +61,9 @@ class Judge:
     resamples: int
     seed: int
 
-    def place(self, name: str) -> int:
-        """Row of a procedure in everything measured."""
-        return self.request.procedures.index(name)
+    def place(self, duel: Duel) -> int:
+        """Row of a duel in everything measured."""
+        return self.request.duels.index(duel)
 
     def shared(self, i: int) -> BoolArray:
         """Prompts with samples of both policies."""
@@ -90,15 +89,15 @@ class Judge:
                 lost.append(Finding(kind, name, int(numbers.samples.sum())))
         return kept, lost
 
-    def too_few(self, i: int, names: Sequence[str]) -> list[Finding]:
-        """Prompts of a policy that have fewer than N samples, by procedure."""
+    def too_few(self, i: int, duels: Sequence[Duel]) -> list[Finding]:
+        """Prompts of a policy that have fewer than N samples, by duel."""
         rates, shared = self.measured.policies[i].win_rates, self.shared(i)
         counts = [
-            (name, int(np.count_nonzero(shared & np.isnan(rates[self.place(name)]))))
-            for name in names
+            (duel.label, int(np.count_nonzero(shared & np.isnan(rates[self.place(duel)]))))
+            for duel in duels
         ]
         policy = self.question.policies[1 + i]
-        return [Finding("too_few", policy, count, None, name) for name, count in counts if count]
+        return [Finding("too_few", policy, count, None, where) for where, count in counts if count]
 
     def ranks(self, i: int) -> TiedRanks:
         """Ranks on the prompts of both policies."""
@@ -110,14 +109,14 @@ class Judge:
         every = TiedRanks(base.atoms, atoms, numbers.below, numbers.equal, samples)
         return every.only(self.shared(i))
 
-    def judged(self, i: int, law: Law, names: Sequence[str]) -> PolicyValidation:
+    def judged(self, i: int, law: Law, duels: Sequence[Duel]) -> PolicyValidation:
         """All that is found of one policy, with its verdict."""
         numbers, shared = self.measured.policies[i], self.shared(i)
         ranks = self.ranks(i)
         theory, notes = theory_of(ranks, law, self.request)
         k1, k3, endless = self._measured_kl(numbers, shared)
         least = LeastKL(law, ranks)
-        rows = tuple(self._row(i, name, theory, least) for name in names)
+        rows = tuple(self._row(i, duel, theory, least) for duel in duels)
         standard = self._estimate(numbers.win_rates[0][shared], _UNIT)
         found = None if theory is None else agreement(rows, theory)
         spread = self._spread(i, ranks, theory, found, rows)
@@ -159,10 +158,10 @@ class Judge:
             return None
         numbers, shared = self.measured.policies[i], self.shared(i)
 
-        def again(other: Theory, name: str) -> Prediction:
-            at = self.place(name)
+        def again(other: Theory, row: WinRate) -> Prediction:
+            at = self.place(row.duel)
             rates = numbers.win_rates[at][shared]
-            return predicted(rates, other, at, self._blocks(i, name), self.request.level)
+            return predicted(rates, other, at, self._blocks(i, row.duel), self.request.level)
 
         return spread_over_prompts(
             ranks.calibration,
@@ -170,7 +169,7 @@ class Judge:
             self.request.transform,
             found,
             rows,
-            procedures=self.request.procedures,
+            duels=self.request.duels,
             log_ratios=(numbers.k1[shared], numbers.k1_variance[shared]),
             predicted=again,
         )
@@ -188,14 +187,15 @@ class Judge:
     def _estimate(self, values: Array, bounds: Bounds = ANYWHERE) -> Estimate:
         return mean_over_prompts(values, level=self.request.level, bounds=bounds)
 
-    def _row(self, i: int, name: str, theory: Theory | None, least: LeastKL) -> WinRate:
-        """One procedure, its efficiency still open."""
-        at, shared = self.place(name), self.shared(i)
+    def _row(self, i: int, duel: Duel, theory: Theory | None, least: LeastKL) -> WinRate:
+        """One duel, its efficiency still open."""
+        at, shared = self.place(duel), self.shared(i)
         numbers, base = self.measured.policies[i], self.measured.base
         rates = numbers.win_rates[at][shared]
         if np.isnan(rates).all():
             raise InputError(
-                f"{name}: no prompt has enough samples of both {self.question.policies[0]!r} and "
+                f"{duel.label}: no prompt has enough samples of both "
+                f"{self.question.policies[0]!r} and "
                 f"{self.question.policies[i + 1]!r}; collect more or take a smaller N."
             )
         found = self._estimate(rates, _UNIT)
@@ -206,9 +206,10 @@ class Judge:
             ).ci
         law = Prediction(None, None, None)
         if theory is not None:
-            law = predicted(rates, theory, at, self._blocks(i, name), self.request.level)
+            law = predicted(rates, theory, at, self._blocks(i, duel), self.request.level)
+        own = least.base_win_rate(duel, ~np.isnan(rates))
         return WinRate(
-            procedure=name,
+            procedure=duel.procedure,
             estimate=found.value,
             stderr=found.stderr,
             ci=ci,
@@ -217,17 +218,20 @@ class Judge:
             z=law.z,
             prompts=found.prompts,
             excluded=found.excluded,
-            optimal_kl=least.of(name, found.value),
-            optimal_kl_ci=None if ci is None else least.interval(name, ci, found.value),
+            optimal_kl=least.of(duel, found.value, own),
+            optimal_kl_ci=None if ci is None else least.interval(duel, ci, found.value, own),
             efficiency=None,
             reward=_pick(numbers.picks.reward[at], base.picks.reward[at], shared),
             truth=self._truth(numbers, at, shared),
+            against_procedure=duel.versus,
+            base_win_rate=own,
         )
 
-    def _blocks(self, i: int, name: str) -> float:
-        """Independent comparisons a prompt holds: disjoint subsets on the smaller side, mean."""
-        samples = self.measured.policies[i].samples, self.measured.base.samples
-        each = np.minimum(*samples)[self.shared(i)] // power_sides(as_procedure(name))[1]
+    def _blocks(self, i: int, duel: Duel) -> float:
+        """Independent comparisons a prompt holds: disjoint subsets on the shorter side, mean."""
+        (_, n), (_, m) = duel.sides
+        ours, theirs = self.measured.policies[i].samples // n, self.measured.base.samples // m
+        each = np.minimum(ours, theirs)[self.shared(i)]
         return float(each[each > 0].mean())
 
     def _truth(self, numbers: PolicyNumbers, at: int, shared: BoolArray) -> TrueReward | None:
@@ -245,18 +249,18 @@ class Judge:
             oracle=_pick(ours.oracle[at], theirs.oracle[at], shared),
         )
 
-    def differences(self, kept: Sequence[int], names: Sequence[str]) -> list[Difference]:
-        """Every pair of policies under every procedure, paired by prompt."""
+    def differences(self, kept: Sequence[int], duels: Sequence[Duel]) -> list[Difference]:
+        """Every pair of policies in every duel, paired by prompt."""
         out = []
         for i, j in combinations(kept, 2):
-            for name in names:
+            for duel in duels:
                 ours, theirs = (
-                    self.measured.policies[x].win_rates[self.place(name)] for x in (i, j)
+                    self.measured.policies[x].win_rates[self.place(duel)] for x in (i, j)
                 )
                 if not np.isnan(ours - theirs).all():
                     found = paired_difference(ours, theirs, level=self.request.level)
                     first, second = (self.question.policies[1 + x] for x in (i, j))
-                    out.append(Difference(first, second, name, found))
+                    out.append(Difference(first, second, duel.procedure, found, duel.versus))
         return out
 
 
@@ -264,7 +268,11 @@ def _rated(row: WinRate, spent: Spending) -> WinRate:
     """The same with its efficiency, where a KL spent can be believed and the run has won."""
     if row.optimal_kl is None or not spent.trusted or not spent.kl or spent.kl <= 0.0:
         return row
-    return row if row.estimate <= 0.5 else replace(row, efficiency=row.optimal_kl / spent.kl)
+    return (
+        row
+        if row.estimate <= row.base_win_rate
+        else replace(row, efficiency=row.optimal_kl / spent.kl)
+    )
 
 
 def _pick(ours: Array, theirs: Array, shared: BoolArray) -> Pick:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from infalign_theory.empirical.fitting.laws import Law, TheoryRequest
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
 from infalign_theory.errors import InputError
 from infalign_theory.policies.budgets import budget
@@ -20,23 +21,33 @@ AUTO = "auto"
 _FEWEST_RESAMPLES = 100
 
 
-def procedure_names(
-    procedure: Procedure | str | Sequence[Procedure | str],
-) -> tuple[str, ...]:
-    """Names of the procedures asked for, without repetition; all have unbiased estimators."""
+def duels_asked(
+    procedure: Procedure | str | Sequence[Procedure | str], against: Procedure | str | None
+) -> tuple[Duel, ...]:
+    """What stands against what, without repetition; all have unbiased estimators.
+
+    ``against`` is the base's procedure for all of them, or by default each one's own.
+    """
     given = [procedure] if isinstance(procedure, (Procedure, str)) else procedure
     if not isinstance(given, Iterable):
         raise InputError(f"procedure = {given!r:.60} is not one; give one or a list of them.")
     chosen = [as_procedure(item) for item in given]
     if not chosen:
         raise InputError("no procedure given; name at least one, as in 'bon:4'.")
+    theirs = None if against is None else as_procedure(against)
     for item in chosen:
-        if power_sides(item)[1] == 0:
-            raise InputError(
-                f"procedure {item.name} has no unbiased estimator here; give standard, bon:N or "
-                "won:N."
-            )
-    return tuple(dict.fromkeys(item.name for item in chosen))
+        _refuse_without_estimator(item, "procedure")
+    if theirs is not None:
+        _refuse_without_estimator(theirs, "against_procedure")
+    return tuple(dict.fromkeys(Duel.of(item, theirs) for item in chosen))
+
+
+def _refuse_without_estimator(procedure: Procedure, what: str) -> None:
+    if power_sides(procedure)[1] == 0:
+        raise InputError(
+            f"{what} {procedure.name} has no unbiased estimator here; give standard, bon:N or "
+            "won:N."
+        )
 
 
 def law_named(law: str) -> Law | None:
@@ -70,10 +81,10 @@ def theory_request(
     *,
     beta: float | None,
     kl: float | None,
-    names: tuple[str, ...],
+    duels: tuple[Duel, ...],
     level: float,
 ) -> TheoryRequest:
-    """What theory is asked, for the procedures named and, before them, single samples."""
+    """What theory is asked, for the duels named and, before them, of single samples."""
     mean_over_prompts([0.0], level=level)  # refuses a bad level
     if isinstance(transform, str) and transform.strip().startswith("optimal"):
         raise InputError(
@@ -89,5 +100,5 @@ def theory_request(
             )
         beta, nats = budget(beta, kl)
         kl = None if beta is not None else nats
-    # the standard win rate comes first: the KL floor needs it, asked for or not
-    return TheoryRequest(chosen, beta, kl, tuple(dict.fromkeys((STANDARD, *names))), level)
+    # single samples on both sides come first: the KL floor needs them, asked for or not
+    return TheoryRequest(chosen, beta, kl, tuple(dict.fromkeys((Duel.of(STANDARD), *duels))), level)

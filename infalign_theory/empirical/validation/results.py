@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.scores.findings import Finding
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.uncertainty import Estimate
+from infalign_theory.empirical.validation.departures import Spread
 from infalign_theory.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,11 +65,17 @@ class WinRate:
         Prompts used, and prompts of both policies with fewer than N samples on a side.
     optimal_kl, optimal_kl_ci : float or None, pair or None
         Least KL in nats of any policy with this win rate, and of all win rates in ``ci``: from 0
-        where it holds 1/2. None where no finite KL is enough.
+        where it holds ``base_win_rate``. None where no finite KL is enough.
     efficiency : float or None
-        ``optimal_kl`` over the KL spent; None where the run did not win or no KL is trusted.
+        ``optimal_kl`` over the KL spent; None where the run wins no more than the base itself
+        would, or no KL is trusted.
     reward : Pick
     truth : TrueReward or None
+    against_procedure : str or None
+        What inference does to the base, where that is not ``procedure``.
+    base_win_rate : float
+        What the base itself would win in the policy's place: 1/2 unless the base has another
+        procedure.
     """
 
     procedure: str
@@ -85,56 +92,17 @@ class WinRate:
     efficiency: float | None
     reward: Pick
     truth: TrueReward | None
+    against_procedure: str | None = None
+    base_win_rate: float = 0.5
 
-
-class Departure(StrEnum):
-    """What a departure from a law is of."""
-
-    NONE = "none"
-    """There is none."""
-    STRENGTH = "strength"
-    """The transform at another k, the same on every prompt."""
-    SPREAD = "spread"
-    """The transform at a k that differs by prompt."""
-    SHAPE = "shape"
-    """No strengths of the transform explain it."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How prompts differ from each other beyond the noise of their samples.
-
-    Attributes
-    ----------
-    win_rate_sd : float
-        Standard deviation of the standard win rate over prompts, sampling noise taken out.
-    p_value : float
-        Chance of one as large where all prompts have the same win rate.
-    told : bool
-        Whether prompts are known to differ, at 1 %.
-    k, log_sd : float or None
-        Median of k over prompts and the standard deviation of log k; None where prompts do not
-        differ and the law holds, and where no log-normal law of k has these win rates.
-    kl, kl_sd : float or None
-        Mean and standard deviation over prompts of the KL in nats, by that law.
-    measured_kl_sd : float or None
-        That standard deviation from log-ratios, sampling noise taken out.
-    departure : Departure
-    """
-
-    win_rate_sd: float
-    p_value: float
-    told: bool
-    k: float | None
-    log_sd: float | None
-    kl: float | None
-    kl_sd: float | None
-    measured_kl_sd: float | None
-    departure: Departure
+    @property
+    def duel(self) -> Duel:
+        """What stands against what."""
+        return Duel.of(self.procedure, self.against_procedure)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+        """Plain values; the pair only where the base has another procedure."""
+        return _paired(self, ("against_procedure", "base_win_rate"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,7 +154,7 @@ class PolicyValidation:
     extremes: tuple[tuple[float, str], ...]
 
     def __repr__(self) -> str:
-        rates = ", ".join(f"{row.procedure} {row.estimate:.4g}" for row in self.win_rates)
+        rates = _rates(self.win_rates)
         return f"<PolicyValidation {self.name!r} on {self.prompts} prompts: {rates}>"
 
     def to_frame(self) -> pd.DataFrame:
@@ -199,12 +167,15 @@ class PolicyValidation:
         """A row a procedure, ready for a table."""
         names = ["procedure", "estimate", "stderr", "predicted", "z", "prompts", "excluded"]
         names += ["optimal_kl", "efficiency"]
+        paired = any(row.against_procedure for row in self.win_rates)
         rows = []
         for row in self.win_rates:
             low, high = row.ci or (None, None)
             shown = {name: getattr(row, name) for name in names}
             truth = None if row.truth is None else row.truth.win_rate.value
             shown |= {"ci_low": low, "ci_high": high, "true_win_rate": truth}
+            if paired:
+                shown |= {"against_procedure": row.duel.against, "base_win_rate": row.base_win_rate}
             rows.append({"policy": self.name, **shown})
         return rows
 
@@ -253,7 +224,7 @@ class PolicyValidation:
                 "goodness_of_fit": None if theory.goodness is None else asdict(theory.goodness),
             },
             "spread": None if self.spread is None else self.spread.to_dict(),
-            "win_rates": [asdict(row) for row in self.win_rates],
+            "win_rates": [row.to_dict() for row in self.win_rates],
             "verdict": list(self.verdict),
             "notes": list(self.notes),
         }
@@ -267,6 +238,16 @@ class Difference:
     second: str
     procedure: str
     difference: Estimate
+    against_procedure: str | None = None
+
+    @property
+    def duel(self) -> Duel:
+        """What stands against what."""
+        return Duel.of(self.procedure, self.against_procedure)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; the base's procedure only where it is another."""
+        return _paired(self, ("against_procedure",))
 
 
 @dataclass(frozen=True, repr=False)
@@ -302,9 +283,7 @@ class Validation:
 
     def __repr__(self) -> str:
         told = "; ".join(
-            f"{policy.name!r}: "
-            + ", ".join(f"{row.procedure} {row.estimate:.4g}" for row in policy.win_rates)
-            for policy in self.policies.values()
+            f"{policy.name!r}: {_rates(policy.win_rates)}" for policy in self.policies.values()
         )
         return f"<Validation against {self.base!r}: {told}>"
 
@@ -317,7 +296,7 @@ class Validation:
                 "tie_fraction": self.base_tie_fraction,
             },
             "policies": {name: policy.to_dict() for name, policy in self.policies.items()},
-            "differences": [asdict(row) for row in self.differences],
+            "differences": [row.to_dict() for row in self.differences],
             "findings": [{**asdict(row), "text": row.text} for row in self.findings],
             "level": self.level,
             "interval": self.interval,
@@ -369,6 +348,17 @@ class Validation:
         # a read-only view of a dictionary cannot be pickled
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return type(self), tuple((values | {"policies": dict(self.policies)}).values())
+
+
+def _rates(rows: tuple[WinRate, ...]) -> str:
+    """Win rates in short."""
+    return ", ".join(f"{row.duel.label} {row.estimate:.4g}" for row in rows)
+
+
+def _paired(row: WinRate | Difference, names: tuple[str, ...]) -> dict[str, Any]:
+    """A row's values, without those that tell of another procedure of the base where none is."""
+    values = asdict(row)
+    return values if row.against_procedure else {k: values[k] for k in values if k not in names}
 
 
 def _html(policies: tuple[PolicyValidation, ...]) -> str:

@@ -10,10 +10,12 @@ import numpy as np
 from infalign_theory.empirical.fitting.laws import Law, Theory
 from infalign_theory.empirical.fitting.spread import SpreadFit, spread_or_none
 from infalign_theory.empirical.statistics.calibration import Calibration
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.empirical.validation.agreement import FEWEST_PROMPTS, Agreement, agreement
+from infalign_theory.empirical.validation.departures import Departure, Spread
 from infalign_theory.empirical.validation.predictions import Prediction
-from infalign_theory.empirical.validation.results import Departure, Spread, WinRate
+from infalign_theory.empirical.validation.results import WinRate
 from infalign_theory.errors import InfalignError
 from infalign_theory.transforms.core import Transform
 from infalign_theory.transforms.names import as_transform
@@ -29,15 +31,15 @@ def spread_over_prompts(
     found: Agreement,
     rows: Sequence[WinRate],
     *,
-    procedures: Sequence[str],
+    duels: Sequence[Duel],
     log_ratios: tuple[Array, Array],
-    predicted: Callable[[Theory, str], Prediction],
+    predicted: Callable[[Theory, WinRate], Prediction],
 ) -> Spread | None:
     """How prompts differ; None on a discrete base, and where there are too few to tell.
 
-    ``procedures`` are those of the theory, in its order; ``log_ratios`` each prompt's mean
-    log-ratio and the variance of that mean; ``predicted`` compares the win rates observed under a
-    procedure with those of another theory.
+    ``duels`` are those of the theory, in its order; ``log_ratios`` each prompt's mean
+    log-ratio and the variance of that mean; ``predicted`` compares the win rates observed in
+    the duel of a row with those of another theory.
     """
     moments = PairMoments.of(ranks)
     if theory.law == Law.DISCRETE or moments.prompts < FEWEST_PROMPTS:
@@ -46,7 +48,7 @@ def spread_over_prompts(
     fit = None
     if told or found.departs:
         chosen = _transform(theory, transform)
-        fit = None if chosen is None else spread_or_none(ranks, chosen, procedures, moments)
+        fit = None if chosen is None else spread_or_none(ranks, chosen, duels, moments)
     departure = Departure.NONE
     if found.departs:
         departure = _kind(theory, fit, rows, predicted, told=told)
@@ -76,7 +78,7 @@ def _kind(
     theory: Theory,
     fit: SpreadFit | None,
     rows: Sequence[WinRate],
-    predicted: Callable[[Theory, str], Prediction],
+    predicted: Callable[[Theory, WinRate], Prediction],
     *,
     told: bool,
 ) -> Departure:
@@ -93,7 +95,7 @@ def _kind(
     )
     again = []
     for row in rows:
-        law = predicted(spread, row.procedure)
+        law = predicted(spread, row)
         again.append(replace(row, predicted=law.value, predicted_ci=law.ci, z=law.z))
     if agreement(again, spread).departs:
         return Departure.SHAPE

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
+from scipy.special import expit
 
 from infalign_theory.empirical.fitting.laws import Law
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.kl import kl_floor
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.optima.powers import Powers, Trajectory
-from infalign_theory.procedures import BestOfN, Procedure, WorstOfN, power_sides
-from infalign_theory.procedures.names import as_procedure
-from infalign_theory.typing import Array, IntArray
+from infalign_theory.optima.solve import optimum
+from infalign_theory.procedures import Procedure, Standard
+from infalign_theory.typing import Array, BoolArray, IntArray
 
 _LARGEST_KL = 40.0
+_LEAST_KL = 1e-8
+# atoms that stand for a continuum, the logits they end at, and what they can resolve
+_FINE, _REACH = 2000, 18.0
+_LARGEST_BY_ATOMS, _LEAST_LOG_K = 16.0, -14.0
 _LOG_K = np.linspace(-4.5, 10.5, 31)
 # one optimum costs microseconds an atom, and a curve has many: what all prompts would cost is
 # spent on an even selection of them
@@ -29,22 +35,38 @@ _ATOMS = 3000
 _ENOUGH = 100
 
 
-def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
+def optimal_kl(
+    procedure: Procedure, win_rate: float, against: Procedure | None = None
+) -> float | None:
     """Least KL in nats of any policy with this win rate, on a continuous base.
 
-    The inverse of the optimal frontier, below 1/2 that of losing (Best-of-N of rewards in the
-    opposite order is Worst-of-N); None where no finite KL is enough within float64. For single
-    samples it
-    is the KL floor.
+    The inverse of the optimal frontier, below what the base itself wins that of losing (Best-of-N
+    of rewards in the opposite order is Worst-of-N); None where no finite KL is enough within
+    float64. For single samples it is the KL floor.
+
+    Best against Worst, of several samples each, has a frontier that jumps: there it is the least
+    mean KL over many prompts, some on either side of the jump, to about one part in a thousand.
     """
-    if win_rate == 0.5:
+    return _optimal_kl(Duel.of(procedure, against), win_rate)
+
+
+def _optimal_kl(duel: Duel, win_rate: float) -> float | None:
+    even = duel.base_win_rate
+    if win_rate == even:
         return 0.0
-    if win_rate < 0.5:
-        return optimal_kl(reversed_order(procedure), 1.0 - win_rate)
-    powers = Powers.of(procedure, procedure)
-    if powers is None:
+    if win_rate < even:
+        return _least_to_win(duel.reversed, 1.0 - win_rate)
+    return _least_to_win(duel, win_rate)
+
+
+def _least_to_win(duel: Duel, win_rate: float) -> float | None:
+    """The same for a win rate above the base's own."""
+    if duel.single:
         floor = kl_floor(win_rate)
         return floor if np.isfinite(floor) else None
+    powers = Powers.of(duel.ours, duel.theirs)
+    if powers is None:
+        return _by_atoms(duel, win_rate) if duel.crossed else _one_against(duel.theirs, win_rate)
     nats = 0.25
     while True:
         try:
@@ -65,12 +87,80 @@ def optimal_kl(procedure: Procedure, win_rate: float) -> float | None:
     return float(path.at(np.array([found]))[1][0])
 
 
-def reversed_order(procedure: Procedure) -> Procedure:
-    """What a procedure is for rewards in the opposite order."""
-    sign, n = power_sides(procedure)
-    if sign == 0:
-        return procedure
-    return WorstOfN(n) if sign > 0 else BestOfN(n)
+def _one_against(theirs: Procedure, win_rate: float) -> float | None:
+    """Of one sample: its win rate is linear in the policy, whose best tilt is by theirs' CDF."""
+    single = Standard()
+
+    def won(kl: float) -> float:
+        return optimum(single, kl=kl, against_procedure=theirs).win_rate
+
+    top = 0.25
+    try:
+        while won(top) <= win_rate:
+            top *= 2.0
+            if top > _LARGEST_KL:
+                return None
+    except OutOfReachError:
+        return None
+    even, least = won(0.0), won(_LEAST_KL)
+    if win_rate <= least:  # what is won rises as the root of the KL there
+        return _LEAST_KL * ((win_rate - even) / (least - even)) ** 2
+    low, high = np.log([_LEAST_KL, top])
+    found = brentq(lambda log_kl: won(float(np.exp(log_kl))) - win_rate, low, high, xtol=1e-12)
+    return float(np.exp(found))
+
+
+def _by_atoms(duel: Duel, win_rate: float) -> float | None:
+    """Where one side keeps the best and the other the worst: on a base of many small atoms.
+
+    dW/dKL = beta turns the KL of the optimum at any beta nearby into that at the win rate, on the
+    straight line between its two sides where the frontier jumps.
+    """
+    optima = PromptOptima(_fine_base(), duel.ours, duel.theirs)
+
+    @cache
+    def point(log_k: float) -> tuple[float, float]:
+        ratio = optima.at(float(np.exp(log_k)))
+        won = optima.bases.win_rates(ratio, duel.ours, duel.theirs)
+        return float(won[0]), float(optima.bases.kls(ratio)[0])
+
+    flat = np.zeros(optima.bases.mass.size)
+    own = float(optima.bases.win_rates(flat, duel.ours, duel.theirs)[0])
+    wanted = _carried(win_rate, duel.base_win_rate, own)
+    if wanted <= own:  # by less than float64 tells
+        return 0.0
+    high = 0.0
+    while point(high)[0] < wanted:
+        high += 2.0
+        if point(high)[1] > _LARGEST_BY_ATOMS:
+            return None
+    least, nats = point(_LEAST_LOG_K)
+    if wanted <= least:  # what is won rises as the root of the KL there
+        return nats * ((wanted - own) / (least - own)) ** 2
+    log_k = float(brentq(lambda at: point(at)[0] - wanted, _LEAST_LOG_K, high, xtol=1e-7))
+    won, nats = point(log_k)
+    return nats + float(np.exp(log_k)) * (wanted - won)
+
+
+def _carried(win_rate: float, base: float, own: float) -> float:
+    """A win rate on laws under which the base wins ``own`` for one under which it wins ``base``.
+
+    The part of all that is left to win, or to lose, is the same.
+    """
+    if win_rate >= base:
+        return own if base == 1.0 else 1.0 - (1.0 - win_rate) * (1.0 - own) / (1.0 - base)
+    return win_rate * own / base
+
+
+@cache
+def _fine_base() -> PromptBases:
+    """A base of so many atoms, finer to both ends, that it stands for a continuous one."""
+    logits = np.linspace(-_REACH, _REACH, _FINE - 1)
+    below = np.concatenate([[0.0], expit(logits), [1.0]])
+    mass = np.diff(below)
+    # differences near 1 would lose their digits; the atoms are those near 0 turned round
+    mass[_FINE // 2 :] = mass[: _FINE - _FINE // 2][::-1]
+    return PromptBases(Groups(mass / mass.sum(), np.array([0, _FINE])))
 
 
 @dataclass(frozen=True)
@@ -85,11 +175,25 @@ class DiscreteStanding:
     counts: IntArray
     atoms: IntArray
     procedure: Procedure
+    against: Procedure | None = None
+
+    @cached_property
+    def _duel(self) -> Duel:
+        return Duel.of(self.procedure, self.against)
 
     @cached_property
     def _optima(self) -> tuple[PromptOptima, Array]:
         laws, weight = self._laws_and_weights()
-        return PromptOptima(laws, self.procedure), weight
+        return PromptOptima(laws, self.procedure, self.against), weight
+
+    @cached_property
+    def base_win_rate(self) -> float:
+        """What the base itself wins in the policy's place, as these laws have it."""
+        if self._duel.even:
+            return 0.5
+        optima, weight = self._optima
+        flat = np.zeros(optima.bases.mass.size)
+        return float(weight @ optima.bases.win_rates(flat, self.procedure, self.against))
 
     @cached_property
     def _known(self) -> dict[int, tuple[float, float]]:
@@ -100,7 +204,7 @@ class DiscreteStanding:
         if at not in self._known:
             optima, weight = self._optima
             ratio = optima.at(float(np.exp(_LOG_K[at])))
-            won = float(weight @ optima.bases.win_rates(ratio, self.procedure))
+            won = float(weight @ optima.bases.win_rates(ratio, self.procedure, self.against))
             self._known[at] = won, float(weight @ optima.bases.kls(ratio))
         return self._known[at]
 
@@ -108,7 +212,9 @@ class DiscreteStanding:
     def _reversed(self) -> DiscreteStanding:
         """The same with the order of scores turned round."""
         atoms = self.atoms[-1] - self.atoms[::-1]
-        return DiscreteStanding(self.counts[::-1], atoms, reversed_order(self.procedure))
+        turned = self._duel.reversed
+        theirs = None if self.against is None else turned.theirs
+        return DiscreteStanding(self.counts[::-1], atoms, turned.ours, theirs)
 
     def _laws_and_weights(self) -> tuple[PromptBases, Array]:
         """Each prompt's law, and with one sample less, with weights that sum to 1."""
@@ -138,16 +244,20 @@ class DiscreteStanding:
 
     def optimal_kl(self, win_rate: float) -> float | None:
         """Least mean KL; None above what all mass on the top scores wins."""
-        if win_rate == 0.5:
+        if win_rate == self.base_win_rate:
             return 0.0
-        if win_rate < 0.5:
-            return self._reversed.optimal_kl(1.0 - win_rate)
+        if win_rate < self.base_win_rate:
+            return self._reversed._least_to_win(1.0 - win_rate)
+        return self._least_to_win(win_rate)
+
+    def _least_to_win(self, win_rate: float) -> float | None:
+        """The same for a win rate above the base's own."""
         last = _LOG_K.size - 1
         if win_rate >= self._point(last)[0]:
             return None
         above = bisect_left(range(last), win_rate, key=lambda at: self._point(at)[0])
         # a cubic through the steps around it, as long as both numbers rise
-        points = [(0.5, 0.0)]
+        points = [(self.base_win_rate, 0.0)]
         for at in range(max(above - 2, 0), min(above + 2, last + 1)):
             won, nats = self._point(at)
             if won > points[-1][0] + 1e-12 and nats > points[-1][1]:
@@ -161,35 +271,55 @@ class DiscreteStanding:
 
 
 class LeastKL:
-    """The least KL for a win rate under any procedure, on the base that the law has."""
+    """The least KL for a win rate in any duel, on the base that the law has."""
 
     def __init__(self, law: Law, ranks: TiedRanks) -> None:
         self._law, self._ranks = law, ranks
-        self._standings: dict[str, DiscreteStanding] = {}
+        self._standings: dict[Duel, DiscreteStanding] = {}
 
-    def of(self, name: str, win_rate: float) -> float | None:
-        """Least KL in nats; None where no finite one is enough."""
-        if self._law == Law.CONTINUOUS:
-            return optimal_kl(as_procedure(name), win_rate)
-        if name not in self._standings:
-            self._standings[name] = DiscreteStanding(
-                self._ranks.counts, self._ranks.atoms, as_procedure(name)
+    def base_win_rate(self, duel: Duel, judged: BoolArray) -> float:
+        """What the base itself would win in the policy's place, on the prompts judged."""
+        if duel.even or self._law == Law.CONTINUOUS:
+            return duel.base_win_rate
+        known = judged & self._ranks.usable
+        if not known.any():
+            return self._standing(duel).base_win_rate
+        flat = np.zeros(self._ranks.table[1].u.size)
+        return float(np.clip(self._ranks.outcomes(flat, [duel])[known, 1].mean(), 0.0, 1.0))
+
+    def _standing(self, duel: Duel) -> DiscreteStanding:
+        if duel not in self._standings:
+            self._standings[duel] = DiscreteStanding(
+                self._ranks.counts,
+                self._ranks.atoms,
+                duel.ours,
+                None if duel.even else duel.theirs,
             )
-        return self._standings[name].optimal_kl(win_rate)
+        return self._standings[duel]
+
+    def of(self, duel: Duel, win_rate: float, base: float = 0.5) -> float | None:
+        """Least KL in nats; None where no finite one is enough. ``base`` is what the base wins."""
+        if self._law == Law.CONTINUOUS:
+            return optimal_kl(duel.ours, win_rate, duel.theirs)
+        standing = self._standing(duel)
+        if duel.even:
+            return standing.optimal_kl(win_rate)
+        # a standing knows a selection of the prompts, and by fewer terms of the jackknife
+        return standing.optimal_kl(_carried(win_rate, base, standing.base_win_rate))
 
     def interval(
-        self, name: str, ci: tuple[float, float], estimate: float
+        self, duel: Duel, ci: tuple[float, float], estimate: float, base: float = 0.5
     ) -> tuple[float | None, float | None]:
-        """Least KLs of all win rates in an interval: from 0 where it holds 1/2, where it costs 0.
+        """Least KLs of all win rates in an interval: from 0 where it holds what the base wins.
 
-        The cost rises to both sides of 1/2. None is one without bound.
+        The cost rises to both sides of that. None is one without bound.
         """
         low, high = ci
-        costs = [self.of(name, low), self.of(name, high)]
+        costs = [self.of(duel, low, base), self.of(duel, high, base)]
         if low <= estimate <= high:
-            costs.append(self.of(name, estimate))
+            costs.append(self.of(duel, estimate, base))
         finite = [cost for cost in costs if cost is not None]
         top = None if len(finite) < len(costs) else max(finite)
-        if low <= 0.5 <= high:
+        if low <= base <= high:
             return 0.0, top
         return (min(finite) if finite else None), top

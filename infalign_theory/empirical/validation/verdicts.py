@@ -8,11 +8,10 @@ import numpy as np
 
 from infalign_theory.empirical.fitting.laws import Theory
 from infalign_theory.empirical.validation.agreement import Agreement
-from infalign_theory.empirical.validation.phrasing import percent, procedure_words
+from infalign_theory.empirical.validation.departures import Departure, Spread
+from infalign_theory.empirical.validation.phrasing import duel_words, percent
 from infalign_theory.empirical.validation.results import (
-    Departure,
     PolicyValidation,
-    Spread,
     WinRate,
 )
 from infalign_theory.empirical.validation.spending import KLSource
@@ -27,6 +26,7 @@ def verdict(
     """Did it win, is the reward being hacked, as theory said, at what cost?"""
     sentences = [
         _won(result, base, level),
+        _in_its_place(result.win_rates[0], result.name, base),
         _others(result.win_rates),
         hacking(result.win_rates)[0],
         _agreement(result.theory, found),
@@ -42,7 +42,7 @@ def _listed(texts: Sequence[str]) -> str:
 
 def _won(result: PolicyValidation, base: str, level: float) -> str:
     row = result.win_rates[0]
-    text = f"Under {procedure_words(row.procedure)}, {result.name} beats {base} "
+    text = f"Under {duel_words(row)}, {result.name} beats {base} "
     text += f"{percent(row.estimate)} of the time"
     if row.ci is None:
         return text + " on the one prompt there is."
@@ -51,15 +51,28 @@ def _won(result: PolicyValidation, base: str, level: float) -> str:
         return text + " on every prompt alike."
     text += f" ({100 * level:g} % interval {percent(low)} to {percent(high)})"
     if low <= 0.5 <= high:
-        text += ": no difference can be told"
-    elif high < 0.5:
+        text += ": no difference can be told" if row.duel.even else ": who wins cannot be told"
+    elif high < 0.5 and row.duel.even:
         text += ": it is worse than the base"
     return text + "."
 
 
+def _in_its_place(row: WinRate, name: str, base: str) -> str:
+    """What training has changed where the procedures alone decide who wins."""
+    if row.duel.even:
+        return ""
+    text = f"In its place {base} itself would win {percent(row.base_win_rate)}"
+    if row.ci is None:
+        return text + "."
+    low, high = row.ci
+    if low <= row.base_win_rate <= high:
+        return f"{text}: no difference of {name} from it can be told."
+    return text + (f": {name} is worse." if high < row.base_win_rate else f": {name} is better.")
+
+
 def _others(rows: Sequence[WinRate]) -> str:
     # Best-of-1 and Worst-of-1 are both single samples: told once
-    rates = {procedure_words(row.procedure): percent(row.estimate) for row in rows}
+    rates = {duel_words(row): percent(row.estimate) for row in rows}
     told = [f"{rate} under {where}" for where, rate in list(rates.items())[1:]]
     if not told:
         return ""
@@ -81,7 +94,7 @@ def _agreement(theory: Theory | None, found: Agreement | None) -> str:
     parts = []
     if found.departing:
         worst = max(found.departing, key=lambda row: abs(row.z or 0.0))
-        where = _listed(list(dict.fromkeys(procedure_words(r.procedure) for r in found.departing)))
+        where = _listed(list(dict.fromkeys(duel_words(r) for r in found.departing)))
         parts.append(f"win rates under {where} depart from {law} (z up to {worst.z:+.1f})")
     if found.rejected and theory.goodness is not None:
         subject = f"calibrated rewards do not follow {'it' if found.departing else law}"
@@ -121,7 +134,7 @@ def _cost(result: PolicyValidation) -> str:
     rated = [
         row
         for row in result.win_rates
-        if row.efficiency is not None and row.ci is not None and row.ci[0] > 0.5
+        if row.efficiency is not None and row.ci is not None and row.ci[0] > row.base_win_rate
     ]
     if not rated or result.kl_spent is None:
         return ""
@@ -135,7 +148,7 @@ def _cost(result: PolicyValidation) -> str:
 
 def _needed(row: WinRate, result: PolicyValidation) -> str:
     """The part of the KL spent that the optimum needs; not all of it is ever above all."""
-    efficiency, where = row.efficiency or 0.0, f"under {procedure_words(row.procedure)}"
+    efficiency, where = row.efficiency or 0.0, f"under {duel_words(row)}"
     if efficiency < 1.0:
         return f"{percent(efficiency)} of that {where}"
     nats = f"{row.optimal_kl:.3g} nats {where}"
@@ -155,9 +168,12 @@ def hacking(rows: Sequence[WinRate]) -> tuple[str, bool]:
     """What the true reward says of the picks, and whether the reward is being hacked.
 
     Hacked is a reward whose picks win less, by the truth, than those of a perfect proxy would
-    whose truth is as coarse: ties in the truth alone make no hacking.
+    whose truth is as coarse: ties in the truth alone make no hacking. Where the base has another
+    procedure, choosing by an imperfect reward loses as well, without any training: such a row is
+    told only where there is no other, and never as hacking.
     """
     judged = [(row, row.truth) for row in rows if row.truth is not None]
+    judged = [pair for pair in judged if pair[0].duel.even] or judged
     if not judged:
         return "", False
 
@@ -166,19 +182,19 @@ def hacking(rows: Sequence[WinRate]) -> tuple[str, bool]:
     )
     if truth.shortfall.ci is None:
         return "", False
-    text = (
-        f"By the true reward it wins {percent(truth.win_rate.value)} under "
-        f"{procedure_words(row.procedure)}"
-    )
+    text = f"By the true reward it wins {percent(truth.win_rate.value)} under {duel_words(row)}"
     low, high = truth.shortfall.ci
     points = f"{100 * abs(truth.shortfall.value):.1f} points"
     perfect = f"{percent(truth.win_rate.value + truth.shortfall.value)} that a perfect proxy"
     if low > _ROUNDING:
-        return (
-            f"{text}, {points} less than the {perfect} of the same truth would have "
-            f"({percent(row.estimate)} by the reward): the reward is being hacked.",
-            True,
+        text += f", {points} less than the {perfect} of the same truth would have "
+        text += f"({percent(row.estimate)} by the reward): "
+        if row.duel.even:
+            return text + "the reward is being hacked.", True
+        text += (
+            "choosing by an imperfect reward alone can lose that, so hacking is told only where "
         )
+        return text + "both sides do the same.", False
     if high < -_ROUNDING:
         return f"{text}, {points} more than the {perfect} would have.", False
     return f"{text}; no gap to a perfect proxy of the same truth can be told.", False
