@@ -10,11 +10,24 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 from scipy import integrate, optimize
 
-from infalign_theory.kernels import descent, segments, shooting, sums, terms
+from infalign_theory.kernels import descent, segments, shooting, sorting, sums, terms
 from infalign_theory.optima import closures
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.points import Points
+
+# ------------------------------------------------------------------------------------- sorting
+
+
+@given(st.lists(st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 2.0, 3.0, np.inf]), max_size=40))
+def test_sorting_is_numpys_stable_sort(values):
+    given_values = np.array(values, dtype=np.float64)
+    order = np.argsort(given_values, kind="stable")
+    assert sorting.sorted_order(given_values).tolist() == order.tolist()
+    assert sorting.sorted_copy(given_values).tobytes() == given_values[order].tobytes()
+    assert not sorting.any_missing(given_values)
+    assert sorting.any_missing(np.append(given_values, np.nan))
+
 
 # ------------------------------------------------------------------------------- sums, segments
 

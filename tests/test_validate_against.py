@@ -207,6 +207,7 @@ def test_expected_win_rates_on_graded_scores_are_those_of_predict(pair):
     assert abs(exact - it.win_rate(policy, pair[0])) > 0.05
 
 
+@pytest.mark.slow
 def test_a_planned_pair_is_not_condemned_and_a_wrong_law_is():
     policy = it.align("exp:5", kl=0.4)
     told = {"exp:5": 0, "exp:-10": 0}
@@ -254,6 +255,7 @@ def test_the_least_kl_is_the_inverse_of_the_optimum_of_the_pair(pair, accuracy):
     assert optimal_kl(ours, 1.0, theirs) is None
 
 
+@pytest.mark.slow
 def test_where_the_frontier_jumps_prompts_stand_on_either_side_of_it():
     won = np.array([0.05, 0.2, 0.35])
     costs = [optimal_kl(as_procedure("won:4"), w, as_procedure("bon:4")) for w in won]
@@ -283,6 +285,7 @@ def test_the_standing_of_grades_inverts_the_optimum_of_the_pair(pair):
     assert standing.optimal_kl(0.7 * even) > 0.0
 
 
+@pytest.mark.slow
 def test_efficiency_is_of_what_is_won_beyond_the_base_itself():
     rng = np.random.default_rng(4)
     policy = it.align("exp:16", kl=0.5)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels.sorting import any_missing, sorted_copy
 from infalign_theory.kernels.ustatistics import pick_weights
 from infalign_theory.typing import Array, IntArray
 
@@ -41,10 +42,15 @@ def win_rates(ours: Judged, theirs: Judged, out: Array, span: tuple[int, int]) -
     for group in range(span[0], span[1]):
         i0, i1 = ours.offsets[group], ours.offsets[group + 1]
         j0, j1 = theirs.offsets[group], theirs.offsets[group + 1]
-        truths = np.sort(np.concatenate((ours.truth[i0:i1], theirs.truth[j0:j1])))
-        if i1 - i0 < ours.n or j1 - j0 < theirs.n or np.isnan(truths).any():
+        truths = np.empty(i1 - i0 + j1 - j0)
+        for i in range(i0, i1):
+            truths[i - i0] = ours.truth[i]
+        for j in range(j0, j1):
+            truths[i1 - i0 + j - j0] = theirs.truth[j]
+        if i1 - i0 < ours.n or j1 - j0 < theirs.n or any_missing(truths):
             out[group] = np.nan
             continue
+        truths = sorted_copy(truths)
         w, v = np.empty(i1 - i0), np.empty(j1 - j0)
         pick_weights(w.size, ours.n, ours.best, w)
         pick_weights(v.size, theirs.n, theirs.best, v)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels.sorting import sorted_copy
 from infalign_theory.kernels.terms import evaluate, integer_power, single_power
 from infalign_theory.typing import Array, IntArray
 
@@ -160,17 +161,6 @@ def _climb(kept: int, k: float, p: Array, half_b: Array, slope: Array, mass: Arr
 
 
 @kernel
-def _sort(values: Array) -> None:
-    """Sort a few values, or nearly sorted ones, in place; a general sort is slow to compile."""
-    for i in range(1, values.size):
-        value, j = values[i], i
-        while j > 0 and values[j - 1] > value:
-            values[j] = values[j - 1]
-            j -= 1
-        values[j] = value
-
-
-@kernel
 def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
     """Where the map ends from several truncated bases: maxima that a scan could step over."""
     starts = min(p.size, MOST_STARTS if p.size <= 500 else MOST_STARTS // 16)
@@ -179,7 +169,7 @@ def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
     for s in range(starts):
         kept = 1 + round(s * (p.size - 1) / max(starts - 1, 1))
         found[s] = _climb(kept, k, p, half_b, slope, mass)
-    _sort(found)
+    found = sorted_copy(found)
     last = 0
     for s in range(1, starts):
         if found[s] - found[last] > 1e-9 * max(1.0, abs(found[s])):
@@ -212,9 +202,7 @@ def _scanned(k: float, p: Array, half_b: Array, slope: Array, unique: bool, work
                 xs[used], xs[used + 1] = low, high
                 used += 2
                 break
-    xs = xs[:used]
-    _sort(xs)
-    return xs
+    return sorted_copy(xs[:used])
 
 
 @kernel

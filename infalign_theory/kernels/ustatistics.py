@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels.sorting import any_missing, sorted_order
 from infalign_theory.typing import Array, IntArray
 
 
@@ -118,7 +119,8 @@ def _pick_chances(scores: Array, n: int, best: bool, out: Array) -> None:
         while j < scores.size and scores[j] == scores[i]:
             mass += out[j]
             j += 1
-        out[i:j] = mass / (j - i)
+        for at in range(i, j):
+            out[at] = mass / (j - i)
         i = j
 
 
@@ -143,14 +145,13 @@ def picked_win_rates(
         i0, i1 = a_offsets[group], a_offsets[group + 1]
         j0, j1 = b_offsets[group], b_offsets[group + 1]
         ours, theirs = a_truth[i0:i1], b_truth[j0:j1]
-        missing = np.isnan(ours).any() or np.isnan(theirs).any()
-        if i1 - i0 < n_a or j1 - j0 < n_b or missing:
+        if i1 - i0 < n_a or j1 - j0 < n_b or any_missing(ours) or any_missing(theirs):
             out[group] = np.nan
             continue
         w, v = np.empty(i1 - i0), np.empty(j1 - j0)
         _pick_chances(a[i0:i1], n_a, best_a, w)
         _pick_chances(b[j0:j1], n_b, best_b, v)
-        by_a, by_b = np.argsort(ours, kind="mergesort"), np.argsort(theirs, kind="mergesort")
+        by_a, by_b = sorted_order(ours), sorted_order(theirs)
         low = high = 0
         below, up_to, total = 0.0, 0.0, 0.0
         for i in by_a:
