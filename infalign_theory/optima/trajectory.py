@@ -30,13 +30,15 @@ from infalign_theory.quadrature.panels import ANALYSIS, FROM_LEFT, NODES, WEIGHT
 from infalign_theory.typing import Array, BoolArray, IntArray
 
 WIDTH = 0.25  # of a panel: 16 nodes resolve it to rounding level, ends and inside
-_EARLY_WIDTH = 1.0  # of a panel where the solution is a fast series in k
-_EARLY = 3.0  # in log k before n m k = 1
-_AT_ONCE = 32  # panels solved together
-_MOST_TURNS = 12  # of Newton's method
+_WIDEST = 2.0  # of a panel where the solution is a power of k, or nearly
+_AT_ONCE = 32  # panels solved together at most
+_NEAR = 12.0  # in kappa: how far they reach where the solution turns
+_MOST_TURNS = 6  # of Newton's method
 _SETTLED = 1e-8  # a step of it, where the next would be below rounding
 _NARROWEST = 1e-9 * WIDTH
-_RESOLVED = 1e-14
+_RESOLVED = 1e-14  # size of the last two Legendre terms
+_SMOOTH = 2e-12  # size of terms 12 and 13 of a wide panel: what is cut off is then below 1e-15
+_SMOOTHER = 1e-14  # size of the same from which twice the width is tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,8 @@ def march(
     kappas, nodes = [np.array([first])], [np.empty((0, 4, NODES))]
     states = [equation.start(first)]
     ends = [states[0][None]]
-    edges = _next_edges(equation, first, last)
+    width = _WIDEST
+    edges = _next_edges(equation, first, last, width)
     while edges.size > 1:
         solved = _solve(equation, edges, states[-1])
         bad = np.flatnonzero(~solved.good)
@@ -110,7 +113,9 @@ def march(
         if states[-1][3] >= kl_stop:
             break
         if fine == edges.size - 1:
-            edges = _next_edges(equation, float(edges[-1]), last)
+            grown = 2.0 if solved.smooth else 1.0
+            width = min(grown * float(edges[-1] - edges[-2]), _WIDEST)
+            edges = _next_edges(equation, float(edges[-1]), last, max(width, WIDTH))
             continue
         if edges[fine + 1] - edges[fine] < _NARROWEST:
             break
@@ -119,15 +124,15 @@ def march(
     return np.concatenate(kappas), np.concatenate(nodes), np.concatenate(ends)
 
 
-def _next_edges(equation: Equation, left: float, last: float) -> Array:
-    """Edges of the panels to be solved next."""
-    turn = -np.log(equation.n * equation.m) - _EARLY
-    early = int(np.floor((min(turn, last) - left) / _EARLY_WIDTH))
-    if early > 0:
-        return np.asarray(left + _EARLY_WIDTH * np.arange(min(early, _AT_ONCE) + 1))
-    count = min(_AT_ONCE, int(np.ceil((last - left) / WIDTH - 1e-6)))
-    edges = left + WIDTH * np.arange(count + 1)
-    if count and edges[-1] >= last - 1e-6 * WIDTH:
+def _next_edges(equation: Equation, left: float, last: float, width: float) -> Array:
+    """Edges of the panels to be solved next: wide and many away from where k n m = 1."""
+    away = left + float(np.log(equation.n * equation.m))
+    reach = max(_NEAR, abs(away + _NEAR / 4))
+    if -_NEAR / 2 < away < _NEAR / 2:
+        width = min(width, 2.0 * WIDTH)
+    count = min(_AT_ONCE, max(int(reach / width), 1), int(np.ceil((last - left) / width - 1e-6)))
+    edges = left + width * np.arange(count + 1)
+    if count and edges[-1] >= last - 1e-6 * width:
         edges[-1] = last
     return np.asarray(edges)
 
@@ -145,6 +150,7 @@ class _Solved:
     nodes: Array
     ends: Array
     good: BoolArray
+    smooth: bool
 
 
 def _solve(equation: Equation, edges: Array, start: Array) -> _Solved:
@@ -166,8 +172,10 @@ def _solve(equation: Equation, edges: Array, start: Array) -> _Solved:
         kl_ends, kl = _integrated(k * equation.win_rate_slope(h, gain, loss), half, float(start[3]))
     nodes = np.stack([h, gain, loss, kl], axis=1)
     ends = np.stack([h_ends, gain_ends, loss_ends, kl_ends], axis=1)
-    good = settled & (_unresolved(nodes) < _RESOLVED) & np.isfinite(ends).all(axis=1)
-    return _Solved(nodes=nodes, ends=ends, good=good)
+    last, middle = _terms(nodes, slice(-2, None)), _terms(nodes, slice(12, 14))
+    good = settled & np.isfinite(ends).all(axis=1) & (last < _RESOLVED)
+    good &= (half[:, 0] <= WIDTH / 2) | (middle < _SMOOTH)
+    return _Solved(nodes=nodes, ends=ends, good=good, smooth=bool((middle < _SMOOTHER).all()))
 
 
 def _integrated(rate: Array, half: Array, start: float) -> tuple[Array, Array]:
@@ -257,12 +265,12 @@ def _runge_kutta(equation: Equation, h: float, kappa: float, width: float) -> fl
     return h + width / 6 * (a + 2.0 * b + 2.0 * c + d)
 
 
-def _unresolved(nodes: Array) -> Array:
-    """Size of the last Legendre terms of h and of the loss, relative to the functions."""
-    tails = np.abs(nodes[:, [0, 2]] @ ANALYSIS[-2:].T).sum(axis=2)
+def _terms(nodes: Array, degrees: slice) -> Array:
+    """Size of Legendre terms of h and of the loss, relative to the functions."""
+    terms = np.abs(nodes[:, [0, 2]] @ ANALYSIS[degrees].T).sum(axis=2)
     # an absolute scale of one for h: its exponential is what enters
     sizes = np.maximum(np.abs(nodes[:, [0, 2]]).max(axis=2), [1.0, 1e-290])
-    return np.asarray((tails / sizes).max(axis=1))
+    return np.asarray((terms / sizes).max(axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
