@@ -33,6 +33,7 @@ WIDTH = 0.25  # of a panel: 16 nodes resolve it to rounding level, ends and insi
 _WIDEST = 2.0  # of a panel where the solution is a power of k, or nearly
 _AT_ONCE = 32  # panels solved together at most
 _NEAR = 12.0  # in kappa: how far they reach where the solution turns
+_LAST_STEP = 1e-9  # of Newton's method for a place on a panel: the next would be below rounding
 _MOST_TURNS = 6  # of Newton's method
 _SETTLED = 1e-8  # a step of it, where the next would be below rounding
 _NARROWEST = 1e-9 * WIDTH
@@ -297,13 +298,15 @@ class Shape:
         total = self.speed_after[0] + self.half[0] * 2.0 * self.speed[0, 0]
         whole = self.force_edge[0] + self.half[0] * 2.0 * self.force[0, 0]
         rest = self.tail_force * np.exp(-np.maximum(target - total, 0.0) * self.tail_rate)
-        beyond = whole + (self.tail_force - rest) if self.from_end else rest
+        out = np.asarray(whole + (self.tail_force - rest) if self.from_end else rest)
+        inside = target < total
+        target = target[inside]
         # the first panel whose end lies at or before the goal
         p = np.searchsorted(-self.speed_after, -target, side="left")
         p = np.minimum(p, self.half.size - 1)
         piece = self.half[p] * self._piece(p, (target - self.speed_after[p]) / self.half[p])
-        inside = self.force_edge[p] + (piece if self.from_end else -piece)
-        return np.where(target >= total, beyond, inside)
+        out[inside] = self.force_edge[p] + (piece if self.from_end else -piece)
+        return out
 
     def _piece(self, p: IntArray, want: Array) -> Array:
         """Integral of force over the end of panel p on which speed integrates to ``want``."""
@@ -314,11 +317,11 @@ class Shape:
             basis, tails = _legendre(t)
             excess = np.sum(speed * tails, axis=1) - want
             low, high = np.where(excess > 0.0, t, low), np.where(excess > 0.0, high, t)
-            new = t + excess / np.sum(speed * basis, axis=1)
-            new = np.where((new >= low) & (new <= high), new, (low + high) / 2.0)
-            moved = np.max(np.abs(new - t), initial=0.0)
-            t = new
-            if moved <= 2e-16:
+            step = excess / np.sum(speed * basis, axis=1)
+            new = t + step
+            t = np.where((new >= low) & (new <= high), new, (low + high) / 2.0)
+            if np.max(np.abs(step), initial=0.0) <= _LAST_STEP:
+                t = np.clip(new, -1.0, 1.0)
                 break
         return np.asarray(np.sum(force * _legendre(t)[1], axis=1))
 
