@@ -187,7 +187,9 @@ def test_texts():
     [
         (lambda: Quantile("nrom"), "did you mean norm"),
         (lambda: Quantile("t"), "takes df"),
-        (lambda: Quantile("gamma:-1"), "shapes are numbers"),
+        (lambda: Quantile("gamma:-1"), "shapes are finite numbers"),
+        (lambda: Quantile("t:" + "9" * 400), "shapes are finite numbers"),
+        (lambda: as_transform("quantile:"), "no distribution is named"),
         (lambda: Quantile(stats.poisson(3)), "discrete"),
         (lambda: Quantile(3), "is not one"),
         (lambda: Quantile("norm", spread=-1), "0 to 3"),

@@ -185,9 +185,12 @@ def read(text: str) -> Quantile:
 
 def _canonical(text: str) -> str:
     """The text with SciPy's own name and plain numbers."""
-    name, *shapes = (part.strip() for part in re.split(r"[:()]", text) if part.strip())
-    if not all(re.fullmatch(NUMBER, shape) for shape in shapes):
-        raise InputError(f"distribution {text!r}: shapes are numbers; give {_ALLOWED}.")
+    parts = [part.strip() for part in re.split(r"[:()]", text) if part.strip()]
+    if not parts:
+        raise InputError(f"no distribution is named; give {_ALLOWED}.")
+    name, *shapes = parts
+    if not all(re.fullmatch(NUMBER, shape) and np.isfinite(float(shape)) for shape in shapes):
+        raise InputError(f"distribution {text!r}: shapes are finite numbers; give {_ALLOWED}.")
     plain = _ALIASES.get(squeezed(name), name.lower())
     return ":".join([plain, *(plain_number(float(shape)) for shape in shapes)])
 
