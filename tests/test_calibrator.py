@@ -334,6 +334,10 @@ def test_command_line(tmp_path, capsys):
     assert (found["prompts"], found["samples"], found["method"]) == (20, 160, "pooled")
     assert found["uniformity"]["distance"] < 0.1
     assert Calibrator.load(out).samples == 160
+    (tmp_path / "one.csv").write_text("prompt,reward\na,1\n")
+    with pytest.raises(SystemExit):
+        main(["calibrate", str(tmp_path / "one.csv"), "--out", str(tmp_path / "one.parquet")])
+    assert "fewer than 8 base samples" in capsys.readouterr().err
     assert (tmp_path / "u.png").stat().st_size > 1000
     with pytest.raises(SystemExit) as ended:
         main(["calibrate", str(out), "--out", str(out)])

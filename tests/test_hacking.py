@@ -350,6 +350,7 @@ def test_what_is_refused(refused):
     refused(lambda: hacking(table), "1 prompts", kind=InputError)
     refused(lambda: hacking(table, transform=[]), "no transform", kind=InputError)
     refused(lambda: hacking(table, level=1.5), "level", kind=InputError)
+    refused(lambda: hacking(table, soft="abc"), "soft = 'abc'", "5*exp:10", kind=InputError)
     more = pd.DataFrame({"prompt": ["a", "b"], "success": [2, 1]})
     refused(lambda: attack_success(more, n=2), "0 (wrong) or 1", kind=InputError)
     tries = pd.DataFrame({"prompt": ["a", "a"], "success": [0, 1]})

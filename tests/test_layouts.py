@@ -279,6 +279,11 @@ def test_damaged_gzip_and_single_objects_are_told(tmp_path, refused):
     packed = gzip.compress(lines(table()).encode())
     path.write_bytes(packed[:40] + bytes(20) + packed[60:])  # whole, but spoilt inside
     refused(lambda: read_scores(path), "not whole gzip data")
+    path = tmp_path / "broken.jsonl"
+    path.write_text('{"prompt": "a", "reward": 1}\n{"prompt": a}\n')
+    told = refused(lambda: read_scores(path), "broken.jsonl", "; give")
+    assert ". ;" not in str(told)
+    refused(lambda: read_scores("https://example.org/a.csv"), "https://", "download")
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"config": {"a": 1}, "samples": [{"prompt": "a"}]}, indent=1))
     refused(lambda: read_scores(path), "one JSON object", "'samples'")

@@ -9,6 +9,7 @@ import typer
 
 from infalign_theory.cli.options import JsonOption
 
+_FEW = 8  # base samples a prompt
 EXAMPLES = (
     "infalign calibrate examples/scores.csv --out calibration.parquet",
     "infalign calibrate examples/base.jsonl --prompt question --reward rm_logit --out "
@@ -49,6 +50,12 @@ def calibrate(
         "samples": fitted.samples,
         "method": fitted.method,
     }
+    if fitted.samples < _FEW * len(fitted.prompts):
+        typer.echo(
+            f"fewer than {_FEW} base samples a prompt tell little of where a reward stands; 16 or "
+            "more are a start (calibration_cost says what they cost).",
+            err=True,
+        )
     uniformity = fitted.uniformity.summary()
     if json:
         printing.json_document({**found, "uniformity": uniformity})

@@ -113,7 +113,13 @@ def hacking(
 def _weight(strength: float | str) -> Weight:
     """The weight of soft best-of-N from text."""
     text = strength if isinstance(strength, str) else plain_number(float(strength))
-    found = as_procedure(f"soft:1@{text}")
+    try:
+        found = as_procedure(f"soft:1@{text}")
+    except InputError:
+        raise InputError(
+            f"soft = {text!r:.60} is not a strength of soft best-of-N; give a positive number such "
+            "as 5, or a number and a transform such as 5*exp:10."
+        ) from None
     assert isinstance(found, SoftBestOfN)
     return found.weight
 

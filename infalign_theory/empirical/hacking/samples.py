@@ -94,8 +94,8 @@ class Pairs:
             notes.append(f"{proxy.prompts - kept.size} prompts without any truth are left out")
         if kept.size < _FEWEST_PROMPTS:
             raise InputError(
-                f"{kept.size} prompts have samples with a truth; intervals over prompts need at "
-                f"least {_FEWEST_PROMPTS}."
+                f"{kept.size} prompts have samples with a truth that is a number, 0/1 or "
+                f"true/false; intervals over prompts need at least {_FEWEST_PROMPTS}."
             )
         return cls(
             tuple(prompts[i] for i in kept),

@@ -47,7 +47,7 @@ def database(memory: str | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
                 raise KeyboardInterrupt from None
             raise
         except duckdb.Error as error:
-            first = str(error).splitlines()[0]
+            first = re.sub(r"^[\w ]+ Error: ", "", str(error).splitlines()[0]).rstrip(" .")
             raise InputError(f"the scores cannot be read: {first}; give {ALLOWED_FILES}.") from None
         finally:
             if connection is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import gzip
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -83,6 +84,8 @@ def score_files(given: str | os.PathLike[str]) -> list[ScoreFile]:
     """All files that a path, a folder, a pattern or ``-`` stands for."""
     if given == STANDARD_INPUT:
         return [_standard_input()]
+    if re.match(r"\w+://", str(given)):
+        raise InputError(f"{given} is an address; download the file and give its path.")
     try:
         path = Path(given)
         folder = path.is_dir()
