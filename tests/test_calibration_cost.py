@@ -92,6 +92,7 @@ def test_best_rewards_are_better_than_any_other_of_their_degree():
     assert lost(best_rewards("bon:4", kl=0.5, samples=16)) < lost(found)
 
 
+@pytest.mark.slow
 def test_best_rewards_match_moments_of_the_optimum():
     """The condition of the convex problem: means of all Bernstein polynomials agree."""
     target = it.optimum("bon:4", kl=0.5).policy
@@ -104,6 +105,7 @@ def test_best_rewards_match_moments_of_the_optimum():
 
 
 # --------------------------------------------------------------- re-used samples
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("samples", "expected"), [(8, 0.0641), (16, 0.0422), (32, 0.0254), (64, 0.0140)]
 )

@@ -60,6 +60,7 @@ def test_many_samples_keep_the_sum():
     assert quick == pytest.approx(exact, abs=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["soft:4@5", "rewind:4@0.8"])
 def test_unbiased_where_rewards_are_calibrated(name):
     """Mean over many prompts of samples of the policy itself: within 4 standard errors."""

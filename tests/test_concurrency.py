@@ -39,6 +39,7 @@ def numbers(case: int) -> tuple[str, ...]:
     return tuple(float(x).hex() for x in found)
 
 
+@pytest.mark.slow
 def test_threads_give_the_same_bits():
     cases = [0, 1, 2, 3] * 4
     alone = {case: numbers(case) for case in set(cases)}
@@ -101,6 +102,7 @@ RESULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", RESULTS.values(), ids=RESULTS.keys())
 def test_every_result_can_be_pickled_and_copied(make):
     found = make()

@@ -733,6 +733,7 @@ def _compiled(text: str) -> CompiledExpression:
     return compile_expression(text, "u", **needs)
 
 
+@pytest.mark.slow
 @given(TREES, st.floats(0.0, 1.0, allow_subnormal=False))
 @settings(deadline=None, max_examples=400)
 def test_random_values(tree: Tree, x: float) -> None:
@@ -752,6 +753,7 @@ def test_random_values(tree: Tree, x: float) -> None:
                 assert off <= 1e-12 * abs(expected)
 
 
+@pytest.mark.slow
 @given(TREES, st.sampled_from([0.0, 0.3, 1.0]), st.floats(-300, 0), st.floats(-1.0, 1.0))
 @settings(deadline=None, max_examples=400)
 def test_random_near_sums_to_the_value(

@@ -73,6 +73,7 @@ def test_intervals_cover_prompts_and_base_samples(grades, samples):
     assert abs(corrected) <= abs(plain) + 0.003
 
 
+@pytest.mark.slow
 def test_the_correction_takes_most_of_the_bias_of_few_samples():
     hits, plain, corrected = coverage(5, 12, "identity", 0.15, 40)
     assert plain < -0.006
@@ -80,6 +81,7 @@ def test_the_correction_takes_most_of_the_bias_of_few_samples():
     assert hits >= 0.8
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_skewed_mean_covers_where_students_does_not():
     """Minus exponentials, skewness -2, 25 prompts: 8,000 draws, three standard errors."""
     draws = 1.0 - np.random.default_rng(2).exponential(size=(8_000, 25))

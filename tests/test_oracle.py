@@ -117,6 +117,7 @@ def test_crossed_procedures_equal_quadrature_of_the_closed_cdf():
     assert close(wins("power:7", k, "won:4", "bon:4"), 1 - lost, mpf(10) ** -27)
 
 
+@pytest.mark.slow
 def test_reflection():
     k = mpf(2)
     assert close(wins("identity", k, "won:1000"), 1 - wins("identity", -k, "bon:1000"))
@@ -219,6 +220,7 @@ def test_optimum_density_has_its_mass_kl_and_win_rate(procedure):
     assert close(win, curve.win_rate(log_q))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [("bon:4", "bon:4"), ("won:4", "won:4"), ("bon:4", "bon:16")])
 @pytest.mark.parametrize("beta", ["50", "0.2"])
 def test_envelope_slope_of_the_frontier_is_beta(pair, beta):

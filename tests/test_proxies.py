@@ -245,6 +245,7 @@ def test_a_negative_proxy_loses_what_its_mirror_wins():
         assert abs(won - 1.0) <= 1e-10
 
 
+@pytest.mark.slow
 def test_the_student_limit_is_that_of_its_conditional_at_the_top():
     rho, nu = 0.7, 3.0
     top = special.stdtr(nu + 1, rho * np.sqrt((nu + 1) / (1 - rho**2)))

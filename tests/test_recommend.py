@@ -167,6 +167,7 @@ def test_a_recommendation_offers_the_policy_that_loses_least(refused):
     refused(replace(found, base=None).robust, "from scores")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["discrete", "continuous"])
 @pytest.mark.parametrize("procedure", ["bon:4", "won:2"])
 def test_what_a_search_on_scores_sees_is_what_predict_says(law, procedure):

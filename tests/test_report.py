@@ -172,7 +172,12 @@ def pages(request: pytest.FixtureRequest) -> Callable[[str], str]:
     return page
 
 
-@pytest.fixture(params=CASES)
+LONG = ("hostile", "unbounded", "ties")  # the others are of every shape that is often met
+
+
+@pytest.fixture(
+    params=[pytest.param(c, marks=pytest.mark.slow if c in LONG else ()) for c in CASES]
+)
 def case(pages: Callable[[str], str], request: pytest.FixtureRequest) -> str:
     """The page of every result."""
     return pages(request.param)

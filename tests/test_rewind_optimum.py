@@ -87,6 +87,7 @@ def test_continuous_optimum(kl):
     assert (up - down) / (2 * step) == pytest.approx(best.beta, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_atoms_tend_to_the_continuous_optimum():
     fine = it.optimum("rewind:4@0.8", kl=0.5, base=it.Discrete(np.full(4000, 1 / 4000)))
     assert fine.win_rate == pytest.approx(it.optimum("rewind:4@0.8", kl=0.5).win_rate, abs=1e-6)

@@ -87,6 +87,7 @@ def test_the_number_of_shares_changes_no_bit(parts, here, rows, monkeypatch):
     assert text(it.validate(str(parts), **PLAN)) == here
 
 
+@pytest.mark.slow
 def test_a_small_database_spills_and_gives_the_same(parts, here):
     assert text(it.validate(str(parts), **PLAN, memory="60MB")) == here
 

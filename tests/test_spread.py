@@ -79,6 +79,7 @@ def test_variance_is_unbiased_and_nothing_is_told_where_nothing_is():
     assert abs(np.mean(wide) - truth) < 4 * np.std(wide) / 10.0
 
 
+@pytest.mark.slow
 def test_spread_of_known_strengths_is_found():
     rng = np.random.default_rng(1)
     identity = as_transform("identity")
@@ -119,6 +120,7 @@ def judged(scores, **options):
     return it.validate(scores, policy="policy", procedure=PROCEDURES, **options).policies["run"]
 
 
+@pytest.mark.slow
 def test_verdict_tells_spread_from_shape_and_strength():
     rng = np.random.default_rng(2)
     wide = judged(table(rng, 0.8)[0], transform="identity")

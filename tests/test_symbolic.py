@@ -212,6 +212,7 @@ def test_log_best_of_n_does_not_depend_on_n(n: int) -> None:
     assert symbolic.win_rate("log", f"bon:{n}") == (k + 1) / (k + 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 12])
 def test_log_worst_of_n_is_exact_and_free_of_cancellation(n: int) -> None:
     form = symbolic.win_rate("log", f"won:{n}")
@@ -236,6 +237,7 @@ def test_win_rate_limits(procedure: str) -> None:
         assert 0 < 1 - value(form, k=large) < 2 / large
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["bon:12", "won:5"])
 def test_identity_at_tiny_strength(procedure: str) -> None:
     """W = 1/2 + k N/(4(2N+1)) + O(k^2), by symmetry the same for Best- and Worst-of-N."""
@@ -438,6 +440,7 @@ class Series:
         return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "m", "kind"),
     [(1, 1, "bon"), (2, 2, "bon"), (2, 2, "won"), (3, 3, "won"), (3, 1, "bon"), (1, 3, "won")],

@@ -6,6 +6,7 @@ import pytest
 from tests.attack import texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("attack", "count"), [(texts.texts, 3000), (texts.files, 30), (texts.commands, 20)]
 )

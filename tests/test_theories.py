@@ -181,6 +181,7 @@ def test_expected_shares_are_those_of_new_samples():
     assert np.max(np.abs(gap)) < 0.01 < np.max(np.abs(observed.mean(axis=0) - 0.1))
 
 
+@pytest.mark.slow
 def test_samples_that_tell_nothing_are_refused():
     high = ranks_of([[5, 5], [6, 7]], [[1, 1, 2], [1, 2, 2]])
     with pytest.raises(OutOfReachError, match="without end"):

@@ -40,6 +40,7 @@ def brute_force(proxy, truth, weights, procedure):
     return won, float(np.dot(ours, truth))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=5),

@@ -866,6 +866,7 @@ def test_names_may_hold_anything(tmp_path, suffix):
     assert row.prompts == other.prompts
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.data())
 def test_any_small_table_is_judged_or_refused(data):

@@ -167,6 +167,7 @@ def test_laws_of_grades_are_jackknifed_over_every_sample_and_pair(pair):
         assert found[prompt] == pytest.approx(total, abs=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 def test_expected_win_rates_are_those_of_win_rate(pair):
     rng = np.random.default_rng(1)
@@ -226,6 +227,7 @@ def test_a_planned_pair_is_not_condemned_and_a_wrong_law_is():
 
 
 # ------------------------------------------------------------------------- what it cost
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pair", "accuracy"),
     [
@@ -310,6 +312,7 @@ def test_efficiency_is_of_what_is_won_beyond_the_base_itself():
 
 
 # ------------------------------------------------------------------------- what is said
+@pytest.mark.slow
 @pytest.mark.parametrize("grades", [0, 4])
 @pytest.mark.parametrize("name", ["standard", "bon:3", "won:2"])
 def test_naming_the_same_procedure_changes_no_byte(grades, name):

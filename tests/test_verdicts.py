@@ -113,6 +113,7 @@ def test_the_verdict_is_on_standard_output_or_in_the_document(tmp_path, capsys):
 
 
 # ------------------------------------------------------------------ least KL
+@pytest.mark.slow
 @pytest.mark.parametrize("law", list(Law))
 @pytest.mark.parametrize("name", ["standard", "bon:4", "won:4"])
 def test_the_interval_of_the_least_kl_holds_every_value_between(law, name):

@@ -182,6 +182,7 @@ def test_rejection_on_atoms_accepts_the_best_of_them_surely():
     )
 
 
+@pytest.mark.slow
 def test_weights_refused(refused):
     refused(lambda: it.win_rate(base(), "reject:1*logit"), "no largest value")
     refused(lambda: it.win_rate(base(), "soft:8@5*exp:20"), "varies too fast")

@@ -166,6 +166,7 @@ def test_increasing_transforms_climb_with_kl(text, procedure):
     assert (np.diff(won) > 0).all() or (procedure == "won:1000" and (np.diff(won) >= -1e-15).all())
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 10**6),
     st.integers(1, 10**6),
@@ -251,6 +252,7 @@ def enumerated(ours, theirs, rewards, mine, other):
 NUMBERED = st.tuples(st.sampled_from(["bon", "won"]), st.integers(1, 4))
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(0, 2)), min_size=1, max_size=4),
     NUMBERED,

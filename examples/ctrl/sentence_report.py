@@ -25,6 +25,7 @@ TITLES = ("Single samples", "Best-of-2", "Best-of-4", "Best-of-8", "Worst-of-2",
 LAWS = {
     "identity": "identity", "exp10": "exp:10", "exp-10": "exp:-10", "log": "log",
     "optimal": "optimal@bon:4", "grpo-identity": "identity", "grpo-exp10": "exp:10",
+    "identity-600": "identity", "exp10-600": "exp:10", "exp-10-600": "exp:-10",
 }  # fmt: skip
 LOOK = {
     "raw": ("raw reward", "#777777", "x", ":"), "identity": ("identity", "#000000", "o", "-"),
@@ -40,6 +41,11 @@ COMPARED = (
     ("optimal", "identity", "bon:4"),
     ("identity", "raw", "standard"),
     ("grpo-exp10", "grpo-identity", "bon:8"),
+    ("exp10-600", "identity-600", "bon:4"),
+    ("exp10-600", "identity-600", "bon:8"),
+    ("exp-10-600", "identity-600", "won:4"),
+    ("exp10-600", "identity-600", "won:4"),
+    ("identity-600", "raw-600", "standard"),
 )
 KL = 0.5  # what arms were steered to
 NATS = np.linspace(0.2, 0.8, 7)  # prediction lines; between them by cubics
@@ -50,7 +56,7 @@ def judge(folder: Path, out: Path) -> None:
     """Everything from the scores in a folder."""
     runs = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
     base = runs.pop("base-64")
-    known = {*LAWS, "raw"}
+    known = {*LAWS, "raw", "raw-600"}
     main = {name: each for name, each in runs.items() if name.rpartition("-")[0] in known}
     lines = predictions(base, NATS)
     expected = {where: CubicSpline(NATS, rates) for where, rates in lines.items()}
@@ -105,7 +111,7 @@ def predictions(base: pd.DataFrame, nats: np.ndarray) -> dict[tuple[str, str], n
     raw = [tilted_by_reward(rewards, float(kl)) for kl in nats]
     for procedure in PROCEDURES:
         rates = [np.mean([won(f, procedure) for f in tilts]) for tilts in raw]
-        out["raw", procedure] = np.array(rates)
+        out["raw", procedure] = out["raw-600", procedure] = np.array(rates)
     return out
 
 
@@ -278,19 +284,23 @@ def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], p
         for ax, procedure, title in zip(panels.flat, PROCEDURES, TITLES, strict=True):
             for arm, (label, colour, marker, line) in LOOK.items():
                 ax.plot(NATS, lines[arm, procedure], color=colour, linestyle=line, linewidth=1.2)
-                mine = [r for r in rows if r["arm"] == arm and r["procedure"] == procedure]
-                if mine:
-                    ys = np.array([r["observed"] for r in mine])
-                    ci = np.array([r["ci"] for r in mine]).T
-                    ax.errorbar(
-                        [r["kl"] for r in mine], ys, yerr=np.abs(ci - ys), fmt=marker,
-                        color=colour, markersize=5, fillstyle="none", linewidth=0.9, label=label,
-                    )  # fmt: skip
+                for long, fill, steps in (("", "none", 120), ("-600", "full", 600)):
+                    mine = [
+                        r for r in rows if r["arm"] == arm + long and r["procedure"] == procedure
+                    ]
+                    if mine:
+                        ys = np.array([r["observed"] for r in mine])
+                        ci = np.array([r["ci"] for r in mine]).T
+                        ax.errorbar(
+                            [r["kl"] for r in mine], ys, yerr=np.abs(ci - ys), fmt=marker,
+                            color=colour, markersize=5, fillstyle=fill, linewidth=0.9,
+                            label=f"{label}, {steps} steps",
+                        )  # fmt: skip
             ax.set_title(title)
             ax.set_xlabel("KL of whole sentences, nats")
             ax.set_ylabel("Win rate against the base")
         handles, labels = panels.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=6)
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
         content = image(figure, "png")
     write_atomically(path, content)
 

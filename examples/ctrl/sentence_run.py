@@ -72,6 +72,7 @@ STUDY = (
     Arm("identity-600", "identity", steps=600, tuned=0.7),
     Arm("exp10-600", "exp:10", steps=600, tuned=0.72),
     Arm("exp-10-600", "exp:-10", steps=600, tuned=8.0),
+    Arm("raw-600", None, steps=600),
 )
 
 
