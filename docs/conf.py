@@ -3,11 +3,10 @@
 import re
 from typing import TYPE_CHECKING
 
-from docutils import nodes
-
 import infalign_theory
 
 if TYPE_CHECKING:
+    from docutils import nodes
     from sphinx.application import Sphinx
 
 project = "infalign-theory"
@@ -64,8 +63,10 @@ def link_pages(
     lines[:] = [pattern.sub(r":doc:`/\1`", line) for line in lines]
 
 
-def trim_code(app: "Sphinx", doctree: nodes.document) -> None:
+def trim_code(app: "Sphinx", doctree: "nodes.document") -> None:
     """An example's last line is followed by an empty one, which is for doctest alone."""
+    from docutils import nodes
+
     for block in doctree.findall(nodes.literal_block):
         text = block.astext().rstrip("\n")
         block.rawsource = text

@@ -21,6 +21,7 @@ def law(data, counts):
     return [Fraction(c, sum(counts)) for c in counts], rewards
 
 
+@pytest.mark.slow
 @given(st.data(), weights)
 def test_atoms_are_merged_sorted_and_ties_count_half(data, counts):
     probs, rewards = law(data, counts)
@@ -85,6 +86,7 @@ def test_tiny_masses_keep_relative_accuracy_at_both_ends():
     assert base.u[0] == pytest.approx(0.5e-300, rel=1e-15)
 
 
+@pytest.mark.slow
 def test_a_million_atoms_lose_nothing():
     rng = np.random.default_rng(5)
     mass = rng.random(1_000_000) ** 8 + 1e-12

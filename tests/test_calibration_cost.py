@@ -32,6 +32,7 @@ def test_bernstein_transform_is_the_binomial_mean(samples):
     np.testing.assert_allclose(Bernstein(rewards)(U), rewards @ pmf, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_win_rate_is_that_of_the_polynomial_in_closed_form():
     """u^2 from its rank rewards: Z, F and the Best-of-2 win rate by mpmath at 30 digits."""
     policy = it.align(Bernstein(power_rewards(2, 5)), beta=0.25)

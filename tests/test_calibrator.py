@@ -237,6 +237,7 @@ def test_real_judge_scores_are_graded(judge_scores):
 
 
 # --------------------------------------------------------------- streaming and files
+@pytest.mark.slow
 def test_adding_samples_is_fitting_all_of_them():
     frame = frame_of(stats.norm(), prompts=8, size=12)
     half = Calibrator.fit(frame.iloc[::2])

@@ -283,6 +283,7 @@ def test_bad_usage_says_what_to_give(run, arguments, said):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_said_so(run):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -185,6 +185,7 @@ def test_equal_atoms_converge_to_the_continuous_optimum(name):
 TWO, BETA, SIXTEEN = np.array([0.7, 0.3]), 0.2, "won:16"
 
 
+@pytest.mark.slow
 def test_two_atoms_have_two_maxima_and_a_saddle():
     found = it.optimum(SIXTEEN, beta=BETA, base=it.Discrete(TWO))
     assert found.maximum

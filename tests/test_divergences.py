@@ -273,6 +273,7 @@ def test_where_divergences_part(transform, n, sign):
             assert won[name] - won["kl"] == pytest.approx(parted, abs=30.0 * kl**1.5 + 2e-10)
 
 
+@pytest.mark.slow
 def test_friends_of_best_and_worst():
     """At half a nat a lower alpha wins more under Best-of-N and less under Worst-of-N."""
     order = ["forward-kl", "alpha:0.5", "kl", "alpha:1.5", "chi2", "alpha:3"]
@@ -366,6 +367,7 @@ def test_many_atoms_are_a_continuum():
 # -------------------------------------------------------------------------------- limits, refusals
 
 
+@pytest.mark.slow
 def test_condensation_names_the_limit(refused):
     """alpha = -1: f tends to 1/(2 sqrt(1 - u)), whose KL is 1 - log 2: no density spends more."""
     error = refused(

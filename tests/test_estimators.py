@@ -155,6 +155,7 @@ def test_the_truth_of_the_pick_is_the_average_over_subsets_with_ties_shared(samp
     assert np.isnan(est.picked_truth(proxy, truth, f"bon:{len(samples) + 1}")[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=7), st.integers(1, 8))
 def test_pass_at_n_and_all_at_n_count_subsets(truth, n):
@@ -302,6 +303,7 @@ def test_bootstrap_intervals_cover(runs):
     assert abs(covered - 0.94) < 0.04  # a bootstrap of 60 prompts lacks Student's correction
 
 
+@pytest.mark.slow
 def test_win_rates_on_tied_scores_are_unbiased():
     rng = np.random.default_rng(9)
     base = it.Discrete(probs=[0.2, 0.5, 0.3])

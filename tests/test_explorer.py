@@ -76,6 +76,7 @@ def test_numbers_are_the_engine_s():
     assert all((curve.y >= -1e-8).all() for curve in found.regret)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divergence", ["forward-kl", "chi2"])
 def test_a_penalty_is_the_engine_s(divergence):
     view = View(transform="identity", parameters={}, kl=0.4, divergence=divergence)
@@ -98,6 +99,7 @@ def test_every_point_of_a_frontier_is_exact():
     assert [100 * row.regret for row in table] == pytest.approx(regret.y[1:].tolist(), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["standard", "bop:3"])
 def test_between_points_the_optimum_is_known_closely(procedure):
     ground = View().ground
@@ -255,6 +257,7 @@ needs_panel = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_panel
 def test_the_widget_redraws_tells_and_recovers():
     from infalign_theory.explorer.page import Explorer

@@ -217,6 +217,7 @@ def test_limits_of_the_parser_are_input_errors(
         compile_expression("u")
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60) | st.text("u()+-*/.,e1 exp_'[]:=", max_size=40))
 @settings(deadline=None, max_examples=300)
 def test_any_text_is_read_or_refused(text: str) -> None:

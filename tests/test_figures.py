@@ -373,6 +373,7 @@ def test_drawing_failure_writes_no_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_progress_and_results(tmp_path: Path) -> None:
     lines: list[str] = []
     [result] = reproduce(tmp_path, [CHEAP, CHEAP], progress=lines.append)

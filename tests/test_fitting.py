@@ -178,6 +178,7 @@ def test_thinned_counts_are_hypergeometric(k, smaller):
     )
 
 
+@pytest.mark.slow
 def test_thinning_is_the_mean_over_smaller_sets_of_base_samples(monkeypatch):
     rng = np.random.default_rng(6)
     a, b = rng.random((80, 5)) ** 0.5, rng.random((80, 40))
@@ -198,6 +199,7 @@ def test_thinning_is_the_mean_over_smaller_sets_of_base_samples(monkeypatch):
     assert whole.k.stderr == pytest.approx(thinned.k.stderr, rel=0.1)
 
 
+@pytest.mark.slow
 def test_any_mixture_of_base_sizes():
     rng = np.random.default_rng(7)
     b = [rng.random(n) for n in [*range(1, 200, 2), 1500, 4000]]

@@ -295,6 +295,7 @@ def test_the_optimum_at_small_kl_has_efficiency_one(n):
     assert correlation(it.Power(2 * n - 1), 2 * n - 1) == pytest.approx(1.0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_at_large_n_only_their_product_matters():
     for product in (0.5, 2.0):
         for kind in ("bon", "won"):
@@ -420,6 +421,7 @@ def test_budgets_out_of_reach_name_the_largest(refused):
     refused(lambda: it.best_exponent("bon:4", kl=0.0), "0", "positive")
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.just(0.0) | st.floats(1e-99, 15), min_size=1, max_size=4),
     st.integers(1, 1000),

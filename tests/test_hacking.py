@@ -108,6 +108,7 @@ def test_halves_of_the_judge_predict_each_other_at_the_stated_rate(judge_scores)
 
 
 # ------------------------------------------------------------------------------- simulated worlds
+@pytest.mark.slow
 def test_a_hacked_world_is_found_and_its_onsets_are_near_the_truth():
     found = judge(world(hacked, 120, 48, 1), [as_transform("identity")])
     u = (np.arange(20_000) + 0.5) / 20_000
@@ -283,6 +284,7 @@ def trained(kind, prompts, samples, seed):
     return {"u": u, "gold": gold}
 
 
+@pytest.mark.slow
 def test_decay_is_told_from_selection():
     base_rng = np.random.default_rng(3)
     u = base_rng.random((80, 24))
@@ -421,6 +423,7 @@ def test_intervals_beyond_the_samples_cover(alpha, beta):
     assert misfits / 300 <= 0.03
 
 
+@pytest.mark.slow
 def test_a_law_that_does_not_fit_is_told():
     rng = np.random.default_rng(3)
     chance = np.where(rng.random(200) < 0.5, 0.0, 0.3)
@@ -441,6 +444,7 @@ def test_held_out_measures_all_tries():
     assert abs(held.beta_binomial - held.measured) < 0.05
 
 
+@pytest.mark.slow
 def test_the_attack_command(tmp_path):
     file = tmp_path / "tries.csv"
     file.write_text(

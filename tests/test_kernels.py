@@ -19,6 +19,7 @@ from infalign_theory.quadrature.points import Points
 # ------------------------------------------------------------------------------------- sorting
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 2.0, 3.0, np.inf]), max_size=40))
 def test_sorting_is_numpys_stable_sort(values):
     given_values = np.array(values, dtype=np.float64)
@@ -32,6 +33,7 @@ def test_sorting_is_numpys_stable_sort(values):
 # ------------------------------------------------------------------------------- sums, segments
 
 
+@pytest.mark.slow
 @given(st.integers(1, 400), st.floats(0.1, 20), st.integers(0, 10**6))
 def test_cumulative_sums(count, spread, seed):
     mass = np.random.default_rng(seed).random(count) ** spread + 1e-300
@@ -46,6 +48,7 @@ def test_cumulative_sums(count, spread, seed):
 GROUPS = st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=8), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @given(GROUPS)
 def test_merged_ties_and_their_running_masses(groups):
     flat = np.array([float(x) for group in groups for x in sorted(group)])

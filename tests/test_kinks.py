@@ -101,6 +101,7 @@ def test_the_reported_cases_hold(text, given, phi, points, procedure, n):
 PLACES = st.integers(20, 9980).map(lambda i: i / 10000)
 
 
+@pytest.mark.slow
 @given(PLACES, st.sampled_from([0.02, 0.5, 5.0]))
 @settings(max_examples=40)
 def test_a_jump_anywhere_is_exact(c, beta):
@@ -114,6 +115,7 @@ def test_a_jump_anywhere_is_exact(c, beta):
     assert abs(policy.kl - spent) <= 1e-12 * spent
 
 
+@pytest.mark.slow
 @given(PLACES, PLACES, st.sampled_from([0.05, 0.4, 3.0]))
 @settings(max_examples=6)
 def test_kinks_anywhere(c, e, beta):

@@ -209,6 +209,7 @@ def test_records_keep_float64_exactly_and_prompts_as_text():
         assert grouped(rows, **options) == {"7": sorted(tricky)}
 
 
+@pytest.mark.slow
 def test_lists_of_truths_go_with_lists_of_rewards(tmp_path, refused):
     rows = [
         {"prompt": "a", "reward": [3, 1, 2], "gold": [1, 0, 1]},
@@ -371,6 +372,7 @@ def test_validate_reads_the_same_layouts(tmp_path):
     assert files.policies["tuned"].win_rates == memory.policies["tuned"].win_rates
 
 
+@pytest.mark.slow
 def test_a_wide_table_of_two_policies_is_validated():
     rng = np.random.default_rng(0)
     columns = {f"base_{i}": rng.normal(size=30) for i in range(6)}

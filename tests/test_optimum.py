@@ -277,6 +277,7 @@ def test_the_certificate_bounds_what_a_policy_leaves_on_the_table(text, n, beta)
     assert 2 * distance**2 <= divergence + 1e-15
 
 
+@pytest.mark.slow
 @given(
     st.integers(2, 64),
     st.floats(-3, 0.5),
@@ -378,6 +379,7 @@ def test_no_base(base, refused):
     refused(lambda: it.optimum("bon:4", kl=0.5, base=base), repr(base))
 
 
+@pytest.mark.slow
 def test_a_budget_whose_beta_underflows_names_the_largest(refused):
     error = refused(
         lambda: it.optimum("won:1000", kl=20.0), "20", "Worst-of-1000", kind=OutOfReachError

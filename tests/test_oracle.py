@@ -54,6 +54,7 @@ def test_closed_cdf_equals_the_panels(name):
         assert close(panels.cdf(u), oracle.transform(name).closed_cdf(k, u), mpf(10) ** -38)
 
 
+@pytest.mark.slow
 def test_expression_tilt_equals_tanh_sinh_quadrature_in_u():
     k = mpf(1) / 5
 
@@ -110,6 +111,7 @@ def test_identity_best_of_n_by_binomial_expansion(n, m):
     assert close(wins("identity", k, f"bon:{n}", f"bon:{m}"), 1 - total / C.expm1(k) ** n)
 
 
+@pytest.mark.slow
 def test_crossed_procedures_equal_quadrature_of_the_closed_cdf():
     k, cdf = mpf("0.4"), oracle.transform("power:7").closed_cdf
     with C.workdps(30):
@@ -233,6 +235,7 @@ def test_envelope_slope_of_the_frontier_is_beta(pair, beta):
     assert abs((4 * rates[0] - rates[1]) / 3 / mpf(beta) - 1) < mpf(10) ** -30
 
 
+@pytest.mark.slow
 def test_standard_optimum_is_the_identity_tilt():
     for kl in ("1e-8", "20"):
         best = oracle.optimum_at_kl("standard", kl)
@@ -240,6 +243,7 @@ def test_standard_optimum_is_the_identity_tilt():
         assert close(best["win_rate"], oracle.win_rate("identity", kl=kl))
 
 
+@pytest.mark.slow
 def test_taylor_steps_agree_with_the_elementary_standard_frontier():
     curve = oracle.Frontier(1, 1, 1)
     for q in map(mpf, ("0.9", "7")):

@@ -63,6 +63,7 @@ def test_budgets_that_were_refused_as_jumps(ours, kl):
     assert again.win_rate == pytest.approx(best.win_rate, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_distortion_with_a_kink_by_its_closed_form():
     """g = max(0, 2p - 1): f is f0 below the median m, then f0 exp(4k (u - m))."""
     best = it.optimum("g:max(0,2*p-1)", beta=0.2)

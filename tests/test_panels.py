@@ -29,6 +29,7 @@ def test_the_rule_is_exact_for_polynomials():
         assert panels.ANALYSIS @ legendre == pytest.approx(unit, abs=1e-13)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 9), st.integers(0, 10**6))
 def test_panel_sums_and_running_integrals(count, seed):
     rng = np.random.default_rng(seed)

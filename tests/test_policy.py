@@ -340,6 +340,7 @@ def half_tie(text, base, k):
     return [float(m) for m in masses], float(kl)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(1, 50), min_size=2, max_size=6),
     st.sampled_from(["identity", "exp:10", "log"]),

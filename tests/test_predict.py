@@ -121,6 +121,7 @@ def test_the_optimum_is_the_largest_of_the_dual(name):
         assert row.optimal == pytest.approx(min(values), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["won:64", "won:300"])
 def test_worst_of_n_regret_is_never_negative(name):
     """Also where the best policy drops a rare lowest score (a narrow basin for a solver)."""
@@ -264,6 +265,7 @@ def test_rows_come_in_the_order_asked_and_as_a_frame():
     assert len(found.to_frame()) == 4
 
 
+@pytest.mark.slow
 def test_an_increasing_map_of_the_scores_changes_nothing():
     frame = scores_of()
     other = frame.assign(reward=np.exp(frame["reward"]) - 3)
@@ -340,6 +342,7 @@ def test_prediction_on_the_judge_scores(judge_scores):
     assert it.predict(frame, **options).rows[0] == found.rows[2]
 
 
+@pytest.mark.slow
 def test_prediction_on_the_reward_model_scores(maths_scores):
     columns = {"prompt": "problem", "reward": "rm_score"}
     found = it.predict(
@@ -373,6 +376,7 @@ def test_the_optimum_of_every_judge_prompt_is_stationary(judge_scores):
             assert best.residual < 1e-10
 
 
+@pytest.mark.slow
 def test_few_samples_for_a_large_n_are_told():
     """On a continuous reward few samples bias Best-of-N towards 1/2; the note says so."""
     rng = np.random.default_rng(5)

@@ -220,6 +220,7 @@ def test_the_base_against_itself_wins_half_and_sides_swap(copula):
     assert abs(one + other - 1.0) <= 1e-11
 
 
+@pytest.mark.slow
 def test_independent_proxies_win_nothing_and_perfect_ones_everything():
     policy = it.align("exp:10", kl=0.5)
     for copula in (Gaussian(0.0), Gumbel(1.0), Frank(0.0)):
@@ -317,6 +318,7 @@ def test_many_samples_tabulated_approach_their_copula():
     assert abs(rough - true_win_rate(policy, "bon:2", Frank(5.0))) < 0.02
 
 
+@pytest.mark.slow
 def test_a_discrete_proxy_rounds_a_continuous_one():
     fine = it.Discrete(np.full(1000, 1 / 1000))
     policy = it.align("identity", kl=0.5, base=fine)
@@ -379,6 +381,7 @@ def test_never_is_a_theorem_or_a_search():
     assert "up to 32" in student.text
 
 
+@pytest.mark.slow
 def test_resistance_at_equal_proxy_win_rate():
     hacked = Contaminated(Gaussian(0.7), 0.5, 0.95)
     rows = proxies.resistance(

@@ -168,6 +168,7 @@ def test_other_rewards_with_a_spread():
 # ------------------------------------------------------------------------------------ texts, edges
 
 
+@pytest.mark.slow
 def test_texts():
     assert as_transform("quantile:norm@0.5") == Quantile("norm", spread=0.5)
     assert as_transform("quantile:Normal") == Quantile("norm")

@@ -91,6 +91,7 @@ def test_several_files_are_one_table(tmp_path, suffix):
     same(read_scores(tuple(reversed(parts))), whole)
 
 
+@pytest.mark.slow
 def test_files_of_different_kinds_and_number_types_are_one_table(tmp_path):
     """Whole numbers in one file must not round the fractions of the next."""
     first = tmp_path / "whole.jsonl"
@@ -102,6 +103,7 @@ def test_files_of_different_kinds_and_number_types_are_one_table(tmp_path):
         same(read_scores([second, first]), found)
 
 
+@pytest.mark.slow
 def test_fractions_after_many_whole_numbers_keep_their_value(tmp_path):
     """A reader that guesses types from the first rows would round or refuse the last."""
     table = [("p", float(i % 3)) for i in range(30000)] + [("p", 0.6), ("q", 1.5)]
@@ -340,6 +342,7 @@ def test_things_that_are_no_table_are_refused(table):
         read_scores(table)
 
 
+@pytest.mark.slow
 def test_frames_that_hold_no_scores_are_refused():
     bad = [
         pd.DataFrame(),
@@ -368,6 +371,7 @@ def test_columns_named_alike_but_for_case_are_refused(tmp_path):
 
 
 # --------------------------------------------------------------------------------------- policies
+@pytest.mark.slow
 def test_one_policy_out_of_several(tmp_path):
     table = [("a", 1.0, "base"), ("a", 2.0, "tuned"), ("b", 3.0, "base"), ("c", 4.0, "tuned")]
     for suffix in (".csv", ".jsonl", ".parquet"):

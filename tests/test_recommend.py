@@ -71,6 +71,7 @@ def test_by_symmetry_the_median_asks_for_identity_at_small_kl(refused):
     refused(lambda: it.best_exponent("order:2/3", kl=1e-12), "identity")
 
 
+@pytest.mark.slow
 def test_an_unknown_n_costs_least_in_the_worst_case():
     procedures = [f"bon:{n}" for n in (1, 2, 4, 8, 16, 32)]
     found = recommend(procedures, kl=0.5)
@@ -89,6 +90,7 @@ def test_an_unknown_n_costs_least_in_the_worst_case():
     assert ends["bon:1"] == pytest.approx(ends["bon:32"], abs=1e-5)  # the same at both ends
 
 
+@pytest.mark.slow
 def test_a_range_is_its_members():
     assert (
         recommend("bon:1-4", kl=0.3).to_dict()

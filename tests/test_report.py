@@ -202,6 +202,7 @@ def test_page_needs_nothing_but_itself(case: str) -> None:
     assert "url(" not in case
 
 
+@pytest.mark.slow
 def test_file_has_the_same_bytes_every_time(
     plain: Validation, pages: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -210,6 +211,7 @@ def test_file_has_the_same_bytes_every_time(
     assert [path.name for path in tmp_path.iterdir()] == ["out.html"]
 
 
+@pytest.mark.slow
 def test_failure_leaves_the_old_page(
     single: Validation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +278,7 @@ def test_characters_that_act_are_shown() -> None:
     assert cut("x" * (LONGEST + 1)) == "x" * (LONGEST - 1) + "…"
 
 
+@pytest.mark.slow
 def test_names_cannot_reach_pictures(plain: Validation) -> None:
     policy = plain.policies["tuned"]
     policy = dataclasses.replace(policy, win_rates=policy.win_rates[:1])

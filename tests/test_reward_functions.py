@@ -201,6 +201,7 @@ def test_openrlhf(refused):
 
 
 # --------------------------------------------------------------- what a run has reached
+@pytest.mark.slow
 def test_progress_reads_the_tilt_off_its_mean():
     for transform in ("identity", "exp:10"):
         policy = it.align(transform, kl=0.4)

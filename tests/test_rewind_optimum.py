@@ -20,6 +20,7 @@ def won(f, p, below, n):
     return float(rewound(f, p, below, n) @ middle)
 
 
+@pytest.mark.slow
 def test_no_convex_program_at_any_q_wins_more():
     """Given q the problem is convex: 400 atoms, CVXPY, every q."""
     cvxpy = pytest.importorskip("cvxpy")
@@ -70,6 +71,7 @@ def test_no_free_search_finds_better(beta):
     assert -min(found) <= best.objective + 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kl", [1e-4, 0.5, 3.0])
 def test_continuous_optimum(kl):
     best = it.optimum("rewind:4@0.8", kl=kl)

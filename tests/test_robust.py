@@ -36,6 +36,7 @@ def test_regrets_are_win_rates_against_optima(six):
     assert it.win_rate(again, "bon:8") == pytest.approx(six.win_rates["bon:8"], abs=1e-10)
 
 
+@pytest.mark.slow
 def test_no_single_exponential_comes_near(six):
     worst = [
         max(

@@ -130,6 +130,7 @@ def test_a_worker_killed_half_way_is_survived(parts, here):
     assert text(found) == here
 
 
+@pytest.mark.slow
 def test_what_dask_cannot_do_is_said(parts):
     table = pd.DataFrame({"prompt": [1], "policy": ["base"], "reward": [1.0]})
     with pytest.raises(InputError, match="in memory"):

@@ -75,6 +75,7 @@ def test_the_best_of_all_responses_is_the_policy_itself(text, beta):
     assert found.is_equilibrium
 
 
+@pytest.mark.slow
 def test_a_stationary_law_that_a_deviation_beats_says_so():
     """Two rewards under Worst-of-16: against the stationary law, moving far away wins."""
     base, n, beta = it.Discrete([0.7, 0.3]), 16, 0.25

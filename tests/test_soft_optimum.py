@@ -88,5 +88,6 @@ def test_one_sample_is_linear():
     assert best.win_rate == pytest.approx(it.win_rate(it.align("identity", beta=0.3)), abs=1e-11)
 
 
+@pytest.mark.slow
 def test_refusals(refused):
     refused(lambda: it.optimum("soft:4@5000", kl=0.5), "bon:4")

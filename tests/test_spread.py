@@ -140,6 +140,7 @@ def test_verdict_tells_spread_from_shape_and_strength():
     assert not any("departure" in text for text in as_planned.verdict)
 
 
+@pytest.mark.slow
 def test_spread_of_kl_by_prompt_is_that_of_log_ratios_without_their_noise():
     rng = np.random.default_rng(3)
     scores, k = table(rng, 0.6, prompts=200)
@@ -151,6 +152,7 @@ def test_spread_of_kl_by_prompt_is_that_of_log_ratios_without_their_noise():
     assert plain.measured_kl_sd is None
 
 
+@pytest.mark.slow
 def test_no_spread_where_it_cannot_be_known():
     rng = np.random.default_rng(4)
     assert judged(table(rng, 0.5, prompts=8)[0], transform="identity").spread is None

@@ -228,6 +228,7 @@ def test_log_worst_of_n_is_exact_and_free_of_cancellation(n: int) -> None:
         assert all(c > 0 for c in sp.Poly(base, k).all_coeffs())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["bon:2", "won:2"])
 def test_win_rate_limits(procedure: str) -> None:
     large = mp.mpf(10) ** 5

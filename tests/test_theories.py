@@ -273,6 +273,7 @@ def test_a_run_that_missed_its_plan_is_told():
     assert any("depart" in sentence for sentence in tuned.verdict)
 
 
+@pytest.mark.slow
 def test_the_sample_run_is_what_its_maker_says():
     maker = runpy.run_path(str(EXAMPLES / "make_run.py"))
     for name in ("base", "tuned"):

@@ -181,6 +181,7 @@ def test_settings_spend_what_was_asked(transform):
         assert found.scaled_beta in found.arguments.values()
 
 
+@pytest.mark.slow
 def test_beta_and_kl_are_two_ways_to_say_the_same():
     for choices in (
         {},
@@ -194,6 +195,7 @@ def test_beta_and_kl_are_two_ways_to_say_the_same():
         assert by_beta.scaled_beta == pytest.approx(by_kl.scaled_beta, rel=1e-7)
 
 
+@pytest.mark.slow
 def test_group_scaling_has_a_critical_beta():
     assert GroupScaling.of(as_transform("identity")).critical_beta == pytest.approx(1.0, abs=1e-6)
     bounds = GroupScaling.of(as_transform("exp:10"))

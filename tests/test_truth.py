@@ -113,6 +113,7 @@ def test_a_gaussian_copula_gives_its_known_true_win_rates():
         assert row.onset_kl is None
 
 
+@pytest.mark.slow
 def test_samples_that_cannot_tell_say_up_to_where():
     frame = gaussian_world(np.random.default_rng(5), 0.7, 30, 8)
     found = it.predict(frame, procedure="bon:2", transform="identity", kl=2.0, truth="gold")
@@ -127,6 +128,7 @@ def test_samples_that_cannot_tell_say_up_to_where():
     assert again.rows[0].true_win_rate is not None
 
 
+@pytest.mark.slow
 def test_rows_without_truth_have_no_columns_of_it():
     frame = gaussian_world(np.random.default_rng(6), 0.7, 5, 12)
     plain = it.predict(frame, procedure="bon:2", transform="log", kl=0.1)

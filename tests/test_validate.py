@@ -335,6 +335,7 @@ def test_paired_differences_of_every_pair():
             agree(row, summary(values, low=0.0, high=1.0))
 
 
+@pytest.mark.slow
 def test_policies_do_not_disturb_one_another():
     table = scores(7, policies=("base", "a", "b"))
     together = plain(table, procedure=["bon:2", "won:2"])
@@ -438,6 +439,7 @@ def test_z_is_near_standard_normal_under_a_law_on_grades(options):
     assert np.abs(found.mean(axis=0)).max() < 5 / math.sqrt(12)
 
 
+@pytest.mark.slow
 def test_z_is_large_where_the_law_is_not_the_planned_one():
     table = drawn(3, it.align("log", beta=2.0))
     for transform, kl, sign in (("log", 1.5, -1), ("log", 0.0, 1)):
@@ -446,6 +448,7 @@ def test_z_is_large_where_the_law_is_not_the_planned_one():
             assert sign * row.z > 4
 
 
+@pytest.mark.slow
 def test_a_transform_alone_is_fitted():
     law = it.align("exp:2", kl=0.4)
     found = plain(drawn(2, law, prompts=150), procedure="bon:2", transform="exp:2")
@@ -510,6 +513,7 @@ def test_a_budget_needs_a_transform_and_is_one(refused):
         refused(lambda kl=kl: plain(table, transform="log", kl=kl), "kl")
 
 
+@pytest.mark.slow
 def test_the_base_of_the_theory_is_chosen_or_forced():
     smooth, graded = scores(1, grades=0, sizes=(4, 6)), scores(1, grades=3, sizes=(4, 6))
     for table, expected in ((smooth, "continuous"), (graded, "discrete")):
@@ -528,6 +532,7 @@ def test_the_base_of_the_theory_is_chosen_or_forced():
 
 
 # ------------------------------------------------------------------------------------- bootstrap
+@pytest.mark.slow
 def test_the_bootstrap_repeats_itself():
     table = scores(1, prompts=60, sizes=(3, 6))
     rows = {
@@ -579,6 +584,7 @@ def from_csv(tmp_path, text, **options):
     return plain(path, **options)
 
 
+@pytest.mark.slow
 def test_clean_scores_have_no_findings(tmp_path):
     assert told(from_csv(tmp_path, CLEAN, strict=True)) == []
 
@@ -612,6 +618,7 @@ def test_findings_are_counted_and_strict_refuses_them(tmp_path, case):
         from_csv(tmp_path, CLEAN + more, strict=True, **options)
 
 
+@pytest.mark.slow
 def test_findings_name_an_example(tmp_path):
     result = from_csv(tmp_path, CLEAN + "a,tuned,good,9,q\nzz,tuned,1,9,q\nyy,base,1,9,q\n")
     examples = {f.kind: f.example for f in result.findings}
@@ -621,6 +628,7 @@ def test_findings_name_an_example(tmp_path):
     assert "zz" in next(f.text for f in result.findings if f.kind == "only_policy")
 
 
+@pytest.mark.slow
 def test_too_few_samples_are_told_by_procedure(tmp_path):
     result = from_csv(tmp_path, CLEAN, procedure=["standard", "bon:2", "won:2"])
     assert told(result, "where") == [
@@ -701,6 +709,7 @@ def test_a_file_without_rows_is_not_forgotten(tmp_path):
         assert "other" in result.policies or any(f.policy == "other" for f in result.findings)
 
 
+@pytest.mark.slow
 def test_truth_values_are_numbers_and_do_not_mix(refused):
     table = scores(1, grades=2, policies=("base", "tuned"))
     table["reward"] = table.reward.clip(0, 1)
@@ -776,6 +785,7 @@ def test_files_of_every_kind_and_division(tmp_path, table, expected, suffix):
     same(folders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "batches"])
 @pytest.mark.parametrize("mapped", [False, True])
 def test_tables_of_every_kind(table, expected, kind, mapped):
@@ -904,6 +914,7 @@ def with_itself(table):
     return pd.concat([table.assign(policy="base"), table.assign(policy="again")])
 
 
+@pytest.mark.slow
 def test_a_judge_against_itself_is_even_and_its_picks_are_as_published(judge_scores):
     table = with_itself(pd.read_csv(judge_scores))
     names = [f"{kind}:{n}" for kind in ("bon", "won") for n in PRINTED]
@@ -984,6 +995,7 @@ def test_best_of_three_of_real_scores_is_its_law(plan, judge_scores):
     agrees_with_theory(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [{}, {"transform": "log", "beta": 1.0}], ids=["fit", "plan"])
 def test_best_of_two_of_a_reward_model_is_its_law(plan, maths_scores):
     table = halves(pd.read_json(maths_scores, lines=True), "problem", "rm_score", 4, 2)
@@ -1091,6 +1103,7 @@ def test_what_is_infinite_or_unknown_is_null(run, tmp_path):
     assert (row["estimate"], row["stderr"], row["ci"], row["z"]) == (1.0, None, None, None)
 
 
+@pytest.mark.slow
 def test_tables_for_people_go_to_standard_output(run, written):
     code, out, _ = run(written, *CONTRACT, *ASK)
     assert code == 0
@@ -1100,6 +1113,7 @@ def test_tables_for_people_go_to_standard_output(run, written):
         json.loads(out)
 
 
+@pytest.mark.slow
 def test_the_document_in_a_file(run, written):
     target = written / "out.txt"
     target.write_text("before")
@@ -1203,6 +1217,7 @@ def test_a_bad_row_deep_in_a_large_csv_is_named_by_its_line(run, tmp_path):
     assert "40002" in one_line(run(path, "--policy", "policy"))
 
 
+@pytest.mark.slow
 def test_bad_folders_are_refused_in_one_line(run, tmp_path):
     (tmp_path / "void").mkdir()
     assert "void" in one_line(run(tmp_path / "void"))

@@ -189,6 +189,7 @@ def test_expected_win_rates_are_those_of_win_rate(pair):
     assert row.estimate == pytest.approx(observed.mean(), abs=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [("bon:4", "standard"), ("standard", "bon:4"), ("won:2", "bon:2")])
 def test_expected_win_rates_on_graded_scores_are_those_of_predict(pair):
     rng = np.random.default_rng(8)

@@ -98,6 +98,7 @@ def test_every_row_can_be_told_apart_at_any_width(several, width):
     assert text.count("a policy with a longer name - tuned") == 4
 
 
+@pytest.mark.slow
 def test_the_verdict_is_on_standard_output_or_in_the_document(tmp_path, capsys):
     rng = np.random.default_rng(1)
     path = tmp_path / "scores.csv"
@@ -404,6 +405,7 @@ def test_a_law_against_its_transform_is_not_drawn_as_that_transform():
     assert any("against log" in key for key in keys)
 
 
+@pytest.mark.slow
 def test_one_thing_has_one_name_in_the_report(several):
     single = it.validate(
         stacked(np.arange(8.0).reshape(2, 4), np.arange(8.0).reshape(2, 4) + 0.5),

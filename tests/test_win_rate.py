@@ -280,6 +280,7 @@ def test_every_tuple_of_draws(atoms, mine, other, ratio):
     assert back == pytest.approx(1 - float(exact), abs=2e-14)
 
 
+@pytest.mark.slow
 @given(st.data(), st.lists(st.integers(1, 9), min_size=2, max_size=6))
 def test_merging_splitting_and_shuffling_atoms_changes_nothing(data, counts):
     rewards = data.draw(st.lists(st.integers(0, 3), min_size=len(counts), max_size=len(counts)))
@@ -294,6 +295,7 @@ def test_merging_splitting_and_shuffling_atoms_changes_nothing(data, counts):
             assert it.win_rate(a, procedure) == pytest.approx(it.win_rate(b, procedure), abs=1e-13)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=8), st.integers(1, 1000))
 def test_a_discrete_base_ties_with_itself(counts, n):
     base = it.Discrete(np.array(counts) / sum(counts))
@@ -320,6 +322,7 @@ def test_many_equal_atoms_become_continuous(text, procedure):
     assert errors[2] < errors[1] / 12
 
 
+@pytest.mark.slow
 def test_tiny_and_many_atoms_give_probabilities():
     tiny = it.Discrete([1e-300, 0.5, 0.5, 1e-300])
     for text in ("identity", "log", "logit", "exp:-10"):

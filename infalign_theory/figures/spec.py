@@ -28,7 +28,8 @@ class Table:
     def csv(self) -> bytes:
         """CSV with the digits that are certain and newline line ends.
 
-        Win rates and their differences are certain to 1e-10, other numbers relatively.
+        Win rates, their differences and scaled transforms are certain to 1e-10, other numbers
+        relatively.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -41,7 +42,8 @@ class Table:
 
 
 _DECIMALS = 10
-_WIN_RATES = {"win_rate", "optimal", "regret", "value", "objective"}  # certain to 1e-10
+# certain to 1e-10, like the win rate; a scaled transform is a difference of numbers of size 1
+_ABSOLUTE = {"win_rate", "optimal", "regret", "value", "objective", "scaled_transform"}
 _DIGITS = {"best_exponent": 8, "achieved": 8}  # significant; of others 10
 
 
@@ -50,7 +52,7 @@ def _cell(column: str, value: Cell) -> str:
         return ""
     if not isinstance(value, float):
         return str(value)
-    certain = round(value, _DECIMALS) + 0.0 if column in _WIN_RATES else value
+    certain = round(value, _DECIMALS) + 0.0 if column in _ABSOLUTE else value
     return f"{certain:.{_DIGITS.get(column, _DECIMALS)}g}"
 
 
@@ -75,7 +77,7 @@ def _same_cell(column: str, one: str, other: str) -> bool:
         return True
     unit = 10.0 ** (1 - _DIGITS.get(column, _DECIMALS))
     allowed = {"rel_tol": 1.5 * unit, "abs_tol": 0.0}
-    if column in _WIN_RATES:
+    if column in _ABSOLUTE:
         allowed = {"rel_tol": 0.0, "abs_tol": 1.5 * 10.0**-_DECIMALS}
     try:
         return math.isclose(float(one), float(other), **allowed)
