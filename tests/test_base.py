@@ -37,6 +37,7 @@ def test_atoms_are_merged_sorted_and_ties_count_half(data, counts):
     assert float(np.sum(base.probs * base.u)) == pytest.approx(0.5, abs=1e-14)
 
 
+@pytest.mark.slow
 @given(st.data(), weights)
 def test_the_order_of_atoms_does_not_matter(data, counts):
     probs, rewards = law(data, counts)
@@ -48,6 +49,7 @@ def test_the_order_of_atoms_does_not_matter(data, counts):
     assert np.allclose(one.u, two.u, rtol=1e-15, atol=0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([-1.5, 0.0, 0.25, 7.0]), min_size=1, max_size=30))
 def test_scores_are_counted(scores):
     base = it.Discrete.from_scores(scores)

@@ -174,6 +174,7 @@ def test_auto_against_ranks(name, size):
     assert np.mean(found["auto"]) <= allowed * np.mean(found["ranks"])
 
 
+@pytest.mark.slow
 def test_lower_tail_is_the_mirror_of_the_upper():
     frame = frame_of(stats.beta(5, 1.2), size=24)
     mirrored = frame.assign(reward=-frame.reward)
@@ -185,6 +186,7 @@ def test_lower_tail_is_the_mirror_of_the_upper():
     )
 
 
+@pytest.mark.slow
 def test_affine_changes_by_prompt_change_nothing():
     frame = frame_of(stats.logistic(), size=10)
     place = frame.prompt.str[1:].astype(int)
@@ -271,6 +273,7 @@ def test_files_bring_back_the_same(tmp_path, method):
     )
 
 
+@pytest.mark.slow
 def test_damaged_and_foreign_files_are_refused(tmp_path, refused):
     frame = frame_of(stats.norm(), prompts=3, size=5)
     frame.to_parquet(tmp_path / "scores.parquet")
@@ -297,6 +300,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path, refused):
 
 
 # --------------------------------------------------------------- refusals
+@pytest.mark.slow
 def test_what_cannot_be_calibrated_is_told(refused):
     frame = frame_of(stats.norm(), prompts=3, size=5)
     cal = Calibrator.fit(frame)

@@ -91,6 +91,7 @@ def test_ranks_leave_a_bias_that_halves_with_the_samples(name):
     assert bias[64][0] <= bias[16][0] / 2 + bias[64][1]
 
 
+@pytest.mark.slow
 def test_ties_and_missing_samples(refused):
     ours, theirs = Groups.stack([[1, 1, 1], [2], [3, 3]]), Groups.stack([[1, 1, 1], [1], []])
     found = win_rates(ours, theirs, "soft:2@3")

@@ -118,6 +118,7 @@ def test_predict_into_a_pipe_is_json_without_being_asked(run, scores):
     assert list(strict(out)[0]) == PREDICT_KEYS
 
 
+@pytest.mark.slow
 def test_what_json_cannot_hold_is_null(run, scores):
     code, out, _ = run(*COMPARE[:-1], "0", "--json")
     assert code == 0
@@ -130,6 +131,7 @@ def test_what_json_cannot_hold_is_null(run, scores):
     assert strict(out)["beta"] is None
 
 
+@pytest.mark.slow
 def test_odd_columns_and_several_policies(run, tmp_path):
     odd = 'x"; DROP TABLE source; --'
     table = [("a", 1.0, "base"), ("a", 2.0, "base"), ("a", 9.0, "tuned"), ("b", 1.0, "base")]
@@ -145,6 +147,7 @@ def test_odd_columns_and_several_policies(run, tmp_path):
     assert "tuned" in refused(run(*call, "--reward", odd, "--policy", "π", "--base", "nope"))
 
 
+@pytest.mark.slow
 def test_tables_for_people(run):
     code, out, err = run(*COMPARE)
     assert (code, err) == (0, "")
@@ -195,6 +198,7 @@ def test_bad_procedures(run, scores, command, procedure):
     assert "give" in message
 
 
+@pytest.mark.slow
 def test_several_procedures_with_a_bad_one(run):
     for text in ("bon:2,,4", "bon:2,x", "bon:2,-4", ",", "bon:,"):
         refused(run("compare", "-p", text, "-t", "log", "--kl", "1"))
@@ -261,6 +265,7 @@ def test_bad_usage(run, arguments):
     refused(run(*arguments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -570,6 +575,7 @@ def test_recommend_prints_exactly_its_fields(run):
     assert {"transform", "regret"} <= set(found["alternatives"][0])
 
 
+@pytest.mark.slow
 def test_recommend_says_why(run):
     code, out, err = run("recommend", "bon:1-4", "--kl", "0.3")
     assert (code, err) == (0, "")
@@ -663,6 +669,7 @@ def test_every_help_has_examples_that_run(run, name, monkeypatch, tmp_path):
             assert run(*words[1:])[0] == 0, example
 
 
+@pytest.mark.slow
 def test_python_m_is_the_same_program():
     done = subprocess.run(
         [sys.executable, "-m", "infalign_theory", "--version"],
@@ -674,6 +681,7 @@ def test_python_m_is_the_same_program():
     assert done.stdout == f"infalign {it.__version__}\n"
 
 
+@pytest.mark.slow
 def test_shells_can_complete():
     environment = {
         **os.environ,

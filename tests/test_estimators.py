@@ -137,6 +137,7 @@ def test_threads_do_not_change_a_bit(monkeypatch):
 
 
 # ------------------------------------------------------------------------ truth, ties, calibration
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2)), min_size=1, max_size=7))
 def test_the_truth_of_the_pick_is_the_average_over_subsets_with_ties_shared(samples):
@@ -292,6 +293,7 @@ def test_win_rates_are_unbiased_and_intervals_cover(runs, name):
     assert abs(z.std() - 1) < 0.16
 
 
+@pytest.mark.slow
 def test_bootstrap_intervals_cover(runs):
     policy, aligned, base = runs
     truth = it.win_rate(policy, "bon:2")

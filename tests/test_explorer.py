@@ -60,6 +60,7 @@ def test_names_that_want_a_value():
     assert free_names("(" * 5000 + "u" + ")" * 5000) == ()
 
 
+@pytest.mark.slow
 def test_numbers_are_the_engine_s():
     view = View(procedure="won:4", transform="-exp(t*u)", parameters={"t": -8.0}, kl=0.3)
     found = panels(view)
@@ -89,6 +90,7 @@ def test_a_penalty_is_the_engine_s(divergence):
         assert won == pytest.approx(it.win_rate(exact, "bon:4"), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_every_point_of_a_frontier_is_exact():
     found = panels(View(transform="exp(t*u)-u", parameters={"t": 5.0}, kl=1.3))
     mine, regret = (next(c for c in p if c.name == MINE) for p in (found.frontier, found.regret))
@@ -200,6 +202,7 @@ def score_file(rows):
     return "\n".join(["prompt,reward", *lines]).encode()
 
 
+@pytest.mark.slow
 def test_an_upload_is_judged_prompt_by_prompt_as_predict_does():
     found = take_in("my scores.csv", score_file(SCORES))
     assert found.base.startswith("scores:my_scores.csv@")
@@ -216,6 +219,7 @@ def test_an_upload_is_judged_prompt_by_prompt_as_predict_does():
     assert np.mean(mine.y) == pytest.approx(1.0, abs=0.01)  # a density over the base
 
 
+@pytest.mark.slow
 def test_pooled_scores_would_tell_something_else():
     """Prompts on scales of their own: one law of all scores together is another base."""
     apart = [[10 * i + s for s in scores] for i, scores in enumerate(SCORES)]

@@ -474,6 +474,7 @@ def test_any_number_of_styles() -> None:
     assert len(plotting.style_of("expr:" + "+".join(["u"] * 99)).label) < 50
 
 
+@pytest.mark.slow
 def test_labels_of_bars_are_inside_the_figure() -> None:
     long = "exp(3*u)-u+u**2-u**3+0.25*u**4-0.1*u**5"
     rows = compare(["identity", long, "exp:10"], "bon:4", kl=0.5)

@@ -288,6 +288,7 @@ def test_few_base_samples_test_nothing():
     assert abs(fit.k.value - 1) < 4 * fit.k.stderr
 
 
+@pytest.mark.slow
 def test_calibrated_kl_stays_below_the_truth_and_is_nothing_at_the_base():
     rng = np.random.default_rng(10)
     truth = np.log(4) - 3 / 4

@@ -50,6 +50,7 @@ def hacked(u):
 
 
 # ------------------------------------------------------------------------------------ the judge
+@pytest.mark.slow
 def test_the_judge_equals_the_folders_facts(judge_scores, tmp_path):
     page = tmp_path / "page.html"
     columns = ["--reward", "judge_score", "--truth", "correct", "--prompt", "task_id"]
@@ -347,6 +348,7 @@ def test_missing_truths_and_short_prompts_are_told():
     assert found.prompts == 30
 
 
+@pytest.mark.slow
 def test_what_is_refused(refused):
     table = pd.DataFrame({"prompt": ["a"] * 4, "reward": [1, 2, 3, 4], "truth": [0, 1, 0, 1]})
     refused(lambda: hacking(table), "1 prompts", kind=InputError)

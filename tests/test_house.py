@@ -65,6 +65,7 @@ def test_every_function_fits_on_a_screen():
     assert {name: size for name, size in lengths.items() if size > LONGEST_FUNCTION} == {}
 
 
+@pytest.mark.slow
 def test_no_call_counts_on_the_place_of_many_arguments():
     found = [
         (name, ast.unparse(node.func))

@@ -68,6 +68,7 @@ def test_merged_ties_and_their_running_masses(groups):
 # ---------------------------------------------------------------------------------------- terms
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

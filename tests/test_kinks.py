@@ -318,6 +318,7 @@ def test_tables_of_kinked_distortions_are_exact(text):
     assert np.allclose(tabled, procedure.cdf(p, 1.0 - p)[0], rtol=0.0, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_narrow_rise_of_g_is_seen():
     """Almost a threshold of p at 0.3712: g rises within 1e-4."""
     rise = "(tanh((p-0.3712)/1e-4)-tanh(-3712))/(tanh(6288)-tanh(-3712))"

@@ -197,6 +197,7 @@ def test_every_table_in_memory_is_read_without_a_warning(kind):
         assert grouped(tables_in_memory()[kind]) == EXPECTED
 
 
+@pytest.mark.slow
 def test_records_keep_float64_exactly_and_prompts_as_text():
     tricky = [0.1 + 0.2, 1e-300, -1.7976931348623157e149, 2**53 + 2.0, 5e-324]
     for rows in (
@@ -233,6 +234,7 @@ def test_a_missing_list_is_a_missing_reward(refused):
     )
 
 
+@pytest.mark.slow
 def test_wide_tables_name_policies_by_their_stems(tmp_path):
     path = tmp_path / "wide.csv"
     path.write_text("prompt,base_0,base_1,tuned_0,tuned_1\na,1,2,3,4\nb,5,6,7,8\n")
@@ -318,6 +320,7 @@ def policies(seed, shift, prompts=40, samples=8):
     ]
 
 
+@pytest.mark.slow
 def test_files_of_a_base_and_a_tuned_policy_are_not_pooled(tmp_path, refused):
     (tmp_path / "ok_a.jsonl").write_text(lines(policies(0, 0.0)))
     (tmp_path / "ok_b.jsonl").write_text(lines(policies(1, 1.0)))
@@ -330,6 +333,7 @@ def test_files_of_a_base_and_a_tuned_policy_are_not_pooled(tmp_path, refused):
     refused(lambda: it.predict(pair, **options), "base='base'")
 
 
+@pytest.mark.slow
 def test_shards_of_one_policy_are_pooled_and_told(tmp_path):
     for i in range(3):
         (tmp_path / f"part{i}.jsonl").write_text(lines(policies(i, 0.0)))
@@ -357,12 +361,14 @@ def test_a_column_called_policy_is_not_overlooked(refused):
     assert grouped(rows, policy="policy", base="x") == {"a": [0, 2, 4]}
 
 
+@pytest.mark.slow
 def test_a_mapping_of_policies_names_the_base():
     both = {"base": {"a": [1, 2]}, "tuned": {"a": [3, 4]}}
     assert grouped(both) == {"a": [1, 2]}
     assert grouped(both, base="tuned") == {"a": [3, 4]}
 
 
+@pytest.mark.slow
 def test_validate_reads_the_same_layouts(tmp_path):
     base, tuned = policies(0, 0.0), policies(1, 0.7)
     (tmp_path / "base.json").write_text(json.dumps(base))

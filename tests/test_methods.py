@@ -24,6 +24,7 @@ def test_every_entry_is_complete(entry):
         assert 0.5 < policy.win_rate < 1.0
 
 
+@pytest.mark.slow
 def test_half_a_nat_of_best_of_four():
     found = methods.table("bon:4", kl=0.5)
     rates = {row.method: row.win_rate for row in found.rows}

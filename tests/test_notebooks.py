@@ -76,6 +76,7 @@ def test_the_numbers_of_the_first_are_those_of_the_library() -> None:
     assert abs(slope - it.optimum("bon:4", kl=0.5).beta) < 2e-6
 
 
+@pytest.mark.slow
 def test_the_second_finds_the_best_parameter() -> None:
     text = "\n".join(printed(committed(BY_NUMBER["02"])))
     best, regret = re.search(r"best steepness (\S+)  regret (\S+)", text).groups()

@@ -34,6 +34,7 @@ def number_of(text):
 # ------------------------------------------------------------------------------- exact numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["beta", "kl"])
 @folded(OPTIMA, transform_and_procedure)
 def test_reference(row, which):

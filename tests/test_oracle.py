@@ -78,6 +78,7 @@ def test_floats_are_refused():
 # --------------------------------------------------------------------------------- the win rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", ["0.001", "3", "800"])
 def test_identity_standard_closed_form(k):
     k = mpf(k)

@@ -17,6 +17,7 @@ from infalign_theory.procedures.names import as_procedure
 from tests.attack.pairs import conditioned_costs, started_cost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs", "beta", "at_least"),
     [
@@ -76,6 +77,7 @@ def test_a_distortion_with_a_kink_by_its_closed_form():
     assert float(best.policy.pdf(1.0)) == pytest.approx(0.5 / m * np.exp(4 * k * (1 - m)), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_powers_and_the_general_solver_agree():
     """A mixture of one procedure with itself is that procedure, solved the other way."""
     for name, beta in [("bon:4", 0.05), ("won:64", 0.3), ("bon:1000", 0.5), ("won:5000", 0.2)]:

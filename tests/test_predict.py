@@ -186,6 +186,7 @@ def test_any_beta_trains_even_to_the_top_score(beta, transform):
 
 
 # --------------------------------------------------------------------------------------- budgets
+@pytest.mark.slow
 def test_a_budget_out_of_reach_names_the_largest():
     frame = scores_of()
     limit = np.mean([-np.log(base.probs[-1]) for base in bases(frame)])
@@ -274,6 +275,7 @@ def test_an_increasing_map_of_the_scores_changes_nothing():
 
 
 # ------------------------------------------------------------------------------------ simulation
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 4])
 @pytest.mark.parametrize("kind", ["bon", "won"])
 def test_simulated_contests_agree(kind, n):
@@ -300,6 +302,7 @@ def real(path, **columns):
     return PromptBases.of(read_scores(path, **columns).rewards)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "expected"), [(2, 0.127), (4, 0.401), (16, 1.049)])
 def test_plug_in_kl_of_best_of_n_on_the_judge_scores(n, expected, judge_scores):
     laws = real(judge_scores, prompt="task_id", reward="judge_score")
@@ -424,6 +427,7 @@ def test_without_ties_the_answer_is_that_of_compare_whatever_the_scores(name):
     assert "do not depend on the scores" in found.notes[-1]
 
 
+@pytest.mark.slow
 def test_a_law_can_be_asked_for(refused):
     options = {"procedure": "bon:2", "transform": "identity", "kl": 0.2}
     assert only(tie_free(), law="discrete", **options).law == "discrete"

@@ -254,6 +254,7 @@ def test_the_student_limit_is_that_of_its_conditional_at_the_top():
     assert abs(true_win_rate(policy, "bon:1000000", StudentT(rho, nu), "standard") - top) < 1e-4
 
 
+@pytest.mark.slow
 def test_accuracy_at_the_edges_of_the_promise():
     # 20 nats, N = 10^6 and nearly perfect dependence: bounded by the exact value 1
     policy = it.align("exp:100", kl=20)
@@ -262,6 +263,7 @@ def test_accuracy_at_the_edges_of_the_promise():
 
 
 # ------------------------------------------------------------------------------ hacked proxies
+@pytest.mark.slow
 def test_contamination_by_its_definition():
     honest, share, cut = Gaussian(0.7), 0.4, 0.9
     policy = it.align("identity", kl=0.5)

@@ -116,6 +116,7 @@ def test_fractions_after_many_whole_numbers_keep_their_value(tmp_path):
     same(read_scores(tmp_path / "a.jsonl"), found)
 
 
+@pytest.mark.slow
 def test_prompts_that_turn_to_text_late_are_read(tmp_path):
     lines = [json.dumps({"prompt": 1, "reward": 1.5})] * 30000
     lines.append(json.dumps({"prompt": "abc", "reward": 2.5}))
@@ -148,6 +149,7 @@ def test_prompts_are_text_and_stay_apart(tmp_path, pair, suffix):
     assert as_groups(read_scores(path)) == {pair[0]: [1.0], pair[1]: [2.0]}
 
 
+@pytest.mark.slow
 def test_numeric_prompts_read_alike(tmp_path):
     table = [(i, float(i)) for i in (3, 1, 20, 100)]
     found = read_scores(write(tmp_path / "a.csv", table))
@@ -215,6 +217,7 @@ def test_json_lines_with_a_byte_order_mark_are_refused(tmp_path):
         read_scores(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_verifiers_true_and_false_are_one_and_zero(tmp_path, suffix):
     path = write(tmp_path / f"a{suffix}", [("a", True), ("a", False), ("b", True)])
@@ -223,6 +226,7 @@ def test_a_verifiers_true_and_false_are_one_and_zero(tmp_path, suffix):
     assert as_groups(read_scores(frame)) == {"a": [0.0, 1.0], "b": [1.0]}
 
 
+@pytest.mark.slow
 def test_line_breaks_and_quotes_inside_prompts(tmp_path):
     table = [
         ("two\nlines", 1.0),

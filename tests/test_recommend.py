@@ -59,6 +59,7 @@ def test_best_exponents_are_flat_points_of_the_win_rate(procedure, kl):
     assert abs((up - down) / (2 * step)) <= 0.5 * abs(curvature) * step + 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("procedure", ["won:2", "won:4", "won:8", "mix:0.5*bon:4+0.5*won:4"])
 def test_no_exponent_of_a_grid_wins_more_at_two_nats(procedure):
     t = it.best_exponent(procedure, kl=2.0)
@@ -107,6 +108,7 @@ def test_beta_and_scaled_beta_spend_the_budget():
     assert found.settings["beta"] == pytest.approx(found.scaled_beta)
 
 
+@pytest.mark.slow
 def test_where_no_exponential_is_best():
     assert recommend("standard", kl=0.5).transform == it.Identity()
     far = recommend("bon:16", kl=5.0)
@@ -147,6 +149,7 @@ def test_refusals(refused):
     refused(lambda: it.best_exponent("won:8", kl=20.0), "smaller KL")
 
 
+@pytest.mark.slow
 def test_it_shows_itself():
     found = recommend("bon:4", kl=0.5)
     assert repr(found).startswith("<recommendation exp:12.6338 at beta=")
@@ -159,6 +162,7 @@ def test_it_shows_itself():
     assert exponent_table("won", [2], [0.1]).splitlines()[-1].startswith("| 2 | -")
 
 
+@pytest.mark.slow
 def test_a_recommendation_offers_the_policy_that_loses_least(refused):
     found = it.recommend(["standard", "bon:4", "bon:8"], kl=0.4)
     best = found.robust()
@@ -187,6 +191,7 @@ def test_what_a_search_on_scores_sees_is_what_predict_says(law, procedure):
     assert found.optimal(ours, 0.2) == pytest.approx(said[2].win_rate, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_sentence_says_that_the_answer_wins_most():
     found = recommend("bon:8", kl=0.5)
     assert "it wins 92.85 %, more than any other exponential" in found.why

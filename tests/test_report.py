@@ -172,7 +172,7 @@ def pages(request: pytest.FixtureRequest) -> Callable[[str], str]:
     return page
 
 
-LONG = ("hostile", "unbounded", "ties")  # the others are of every shape that is often met
+LONG = ("rich", "hostile", "unbounded", "ties")  # to judge
 
 
 @pytest.fixture(

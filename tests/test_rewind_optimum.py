@@ -95,6 +95,7 @@ def test_atoms_tend_to_the_continuous_optimum():
     assert fine.win_rate == pytest.approx(it.optimum("rewind:4@0.8", kl=0.5).win_rate, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_two_atoms_have_one_policy_a_budget():
     base = it.Discrete([0.7, 0.3])
     best = it.optimum("rewind:4@0.6", kl=0.5, base=base)
@@ -104,6 +105,7 @@ def test_two_atoms_have_one_policy_a_budget():
     assert top > 0.3
 
 
+@pytest.mark.slow
 def test_one_draw_is_standard():
     plain = it.optimum("standard", kl=0.5)
     assert it.optimum("rewind:1@0.8", kl=0.5).win_rate == pytest.approx(plain.win_rate, abs=1e-12)

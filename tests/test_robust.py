@@ -21,6 +21,7 @@ def six():
     return robust(SIX, kl=0.5)
 
 
+@pytest.mark.slow
 def test_six_procedures_are_solved_to_their_certificate(six):
     assert 0.0 <= six.worst_regret - six.lower_bound <= 1e-9
     assert six.worst_regret < 0.041
@@ -48,6 +49,7 @@ def test_no_single_exponential_comes_near(six):
     assert min(worst) > 2.0 * six.worst_regret
 
 
+@pytest.mark.slow
 def test_any_weights_certify_a_bound_below(six):
     # weak duality by hand: other weights never promise more than the worst regret
     rng = np.random.default_rng(1)
@@ -58,6 +60,7 @@ def test_any_weights_certify_a_bound_below(six):
         assert float(np.dot(weights, six.regrets)) >= found.mean_regret - 1e-12
 
 
+@pytest.mark.slow
 def test_perturbed_policies_are_no_better(six):
     rng = np.random.default_rng(2)
     for _ in range(4):
@@ -137,6 +140,7 @@ def test_best_and_worst_of_n_together_trade_off():
     assert all(one.lower_bound == 0.0 and one.gap < 1e-9 for one in points)
 
 
+@pytest.mark.slow
 def test_best_and_worst_of_n_against_a_search_on_few_atoms():
     # two free numbers at a given KL: a dense search finds the global optimum
     base = it.Discrete([0.3, 0.3, 0.4])

@@ -13,6 +13,7 @@ from infalign_theory.optima.self_play_continuous import PolicyCdf
 from infalign_theory.procedures.names import as_procedure
 
 
+@pytest.mark.slow
 def test_checked_values():
     best = equilibrium("bon:4", beta=0.2)
     assert best.policy.ppf([0.1, 0.5, 0.9]) == pytest.approx(

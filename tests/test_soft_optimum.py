@@ -82,6 +82,7 @@ def test_on_a_continuous_base():
     assert atoms.win_rate == pytest.approx(best.win_rate, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_one_sample_is_linear():
     """N = 1 against one sample: the identity is the optimum."""
     best = it.optimum("soft:1@5", beta=0.3)

@@ -26,6 +26,7 @@ def moments(aligned, base):
     return PairMoments.of(calibrate(Groups.stack(aligned), Groups.stack(base)))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(samples, samples), min_size=1, max_size=4))
 def test_rates_and_squares_are_means_over_comparisons_without_common_samples(prompts):
     found = moments([a for a, _ in prompts], [b for _, b in prompts])

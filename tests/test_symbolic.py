@@ -103,6 +103,7 @@ def test_logit_matches_quadrature(strength: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_logit_is_the_beta_law() -> None:
     beta = sp.gamma(1 + k) * sp.gamma(1 - k)
     assert sp.gammasimp(symbolic.density("logit") * beta / (u / (1 - u)) ** k) == 1
@@ -162,6 +163,7 @@ def test_small_strength_kl_is_half_the_variance(transform: str) -> None:
     assert abs(ratio - 1) < 1e-12
 
 
+@pytest.mark.slow
 def test_power_one_is_the_identity() -> None:
     for make in (symbolic.density, symbolic.cdf, symbolic.kl):
         assert make("power:1") == make("identity")
@@ -248,6 +250,7 @@ def test_identity_at_tiny_strength(procedure: str) -> None:
     assert abs((found - sp.Rational(1, 2)) / step - n / (4 * (2 * n + 1))) < 1e-10
 
 
+@pytest.mark.slow
 def test_envelope_theorem_for_standard_sampling() -> None:
     gain = sp.diff(symbolic.win_rate("identity", "standard"), k)
     assert sp.simplify(sp.diff(symbolic.kl("identity"), k) - k * gain) == 0
@@ -282,6 +285,7 @@ def test_best_of_n_matches_quadrature(n: int) -> None:
     assert sp.simplify(sp.limit(policy.renyi, alpha, 1) - policy.kl) == 0
 
 
+@pytest.mark.slow
 def test_optimal_standard_is_the_identity_tilt() -> None:
     best = symbolic.optimal_standard()
     growth = sp.Function("G")
@@ -478,6 +482,7 @@ def test_series_agrees_with_the_ode_of_the_optimum(n: int, m: int, kind: str) ->
         assert any(expected.c[1:safe])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bon", "won"])
 def test_series_first_terms_for_any_n_and_m(kind: str) -> None:
     m = sp.Symbol("M", integer=True, positive=True)

@@ -263,6 +263,7 @@ def test_z_and_intervals_under_a_known_law(runs):
     assert np.all(np.abs(np.mean(covered, axis=0) - 0.95) < 3.5 * np.sqrt(0.0475 / runs))
 
 
+@pytest.mark.slow
 def test_a_run_that_missed_its_plan_is_told():
     rng = np.random.default_rng(12)
     table = run_of(rng, it.align("identity", kl=0.1), 300, 16, 16)
@@ -321,6 +322,7 @@ def test_best_of_three_from_half_of_real_scores_is_as_predicted(plan, judge_scor
         assert abs(row.z) < 3
 
 
+@pytest.mark.slow
 def test_validation_is_plain_json():
     rng = np.random.default_rng(13)
     table = run_of(rng, it.align("exp:5", kl=0.3), 20, 4, 4)
@@ -372,6 +374,7 @@ def test_exact_tilts_of_three_grades_are_not_condemned():
     assert np.mean([p.theory.kl.value for p in policies]) == pytest.approx(0.1, abs=0.015)
 
 
+@pytest.mark.slow
 def test_best_of_n_distillation_is_found_to_be_the_logarithm():
     rng = np.random.default_rng(8)
     table = stacked(rng.random((400, 16)), rng.random((400, 16)) ** 0.25)
@@ -402,6 +405,7 @@ def test_impossible_log_ratios_are_doubted(ratio, doubt):
     assert any(doubt in note for note in notes) if doubt else not notes
 
 
+@pytest.mark.slow
 def test_a_missing_truth_leaves_its_prompt_out_only():
     rng = np.random.default_rng(11)
     truth = rng.random(2 * 30 * 4)
@@ -419,6 +423,7 @@ def test_a_missing_truth_leaves_its_prompt_out_only():
     assert row.truth.oracle.aligned == pytest.approx(expected.oracle.aligned, abs=1e-14)
 
 
+@pytest.mark.slow
 def test_rows_read_twice_are_suspected():
     rng = np.random.default_rng(12)
     table = stacked(rng.random((30, 4)), rng.random((30, 4)))

@@ -210,6 +210,7 @@ def test_the_chance_of_a_tie(seed):
     assert plain(table).policies["tuned"].tie_fraction == pytest.approx(fmean(expected), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_mean_reward_of_the_pick():
     table = scores(5, sizes=(2, 7))
     for row in plain(table, procedure=SIDES).policies["tuned"].win_rates:
@@ -218,6 +219,7 @@ def test_mean_reward_of_the_pick():
         assert row.reward.base == pytest.approx(fmean(b for _, b in expected), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_many_samples_and_large_n():
     """No overflow and no cancellation: exact rational counts at m = 300, N up to 300."""
     ours, theirs = list(range(1, 301)), [x + 0.5 for x in range(300)]
@@ -260,6 +262,7 @@ def test_the_least_kl_of_a_win_rate(wins):
     assert found.kl_floor == pytest.approx(least_kl(wins / 20), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_kl_from_log_ratios():
     table = scores(2, sizes=(2, 6))
     found = plain(table, log_ratio="log_ratio").policies["tuned"]
@@ -270,6 +273,7 @@ def test_kl_from_log_ratios():
 
 
 # ------------------------------------------------------------------------------------- truth
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_the_true_reward_of_the_picks(seed):
     table = scores(seed, sizes=(1, 6), grades=3 + seed, real_truth=seed % 2 == 1)
@@ -315,6 +319,7 @@ def test_a_prompt_without_truth_counts_for_the_reward_only():
 
 
 # ------------------------------------------------------------------------------------- policies
+@pytest.mark.slow
 def test_paired_differences_of_every_pair():
     table = scores(6, policies=("base", "a", "b", "c"), sizes=(1, 5))
     table = table[~((table.policy == "b") & (table.prompt == "p03"))]
@@ -345,6 +350,7 @@ def test_policies_do_not_disturb_one_another():
         assert mine == other
 
 
+@pytest.mark.slow
 def test_which_policy_is_the_base():
     table = scores(8, policies=("base", "tuned"))
     assert plain(table).base == "base"
@@ -458,6 +464,7 @@ def test_a_transform_alone_is_fitted():
     assert theory.k.stderr < 0.3 / law.beta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 5, 10])
 def test_what_a_strong_law_predicts_on_graded_scores_is_possible(seed):
     """However few the base samples, a win rate is at most 1 and a KL at least 0."""
@@ -471,6 +478,7 @@ def test_what_a_strong_law_predicts_on_graded_scores_is_possible(seed):
             assert row.predicted_ci[0] <= row.predicted <= row.predicted_ci[1]
 
 
+@pytest.mark.slow
 def test_a_law_that_cannot_be_had_leaves_the_win_rates():
     """What was observed needs no theory: too few base samples for one are a note, fit or plan."""
     table = scores(1, prompts=8, sizes=(2, 2), grades=3)
@@ -479,6 +487,7 @@ def test_a_law_that_cannot_be_had_leaves_the_win_rates():
     assert (planned.estimate, planned.ci) == (fitted.estimate, fitted.ci)
 
 
+@pytest.mark.slow
 def test_z_where_every_prompt_agrees_is_no_astronomical_number():
     """Ten prompts all won outright: likely under a law with 95 %, no departure at all."""
     law = it.align("log", beta=1 / 19)
@@ -750,9 +759,10 @@ def expected(table):
     return numbers(plain(table, procedure=NAMES, **PLAN, **OPTIONS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suffix",
-    [".csv", *(pytest.param(s, marks=pytest.mark.slow) for s in (".jsonl", ".ndjson", ".parquet"))],
+    [".csv", ".jsonl", ".ndjson", ".parquet"],
 )
 def test_files_of_every_kind_and_division(tmp_path, table, expected, suffix):
     def same(given, **options):
@@ -856,6 +866,7 @@ def test_order_never_changes_a_bit_of_a_large_table():
 ODD = ['x"; DROP TABLE source; --', "a'b", "[b]", "select", "zwölf ☃", "%s{}", "a\nb", "a;b,c", "?"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_names_may_hold_anything(tmp_path, suffix):
     table = scores(3, policies=("base", "tuned"), sizes=(2, 4))
@@ -944,6 +955,7 @@ def test_a_judge_against_itself_is_even_and_its_picks_are_as_published(judge_sco
             assert abs(row.truth.picked.base - PRINTED[n]) <= half
 
 
+@pytest.mark.slow
 def test_a_reward_model_against_itself_is_even(maths_scores):
     table = with_itself(pd.read_json(maths_scores, lines=True))
     names = ["standard", "bon:2", "bon:8", "won:3", "won:8"]
@@ -982,6 +994,7 @@ def agrees_with_theory(result):
         assert abs(row.z) < 3.5, row.procedure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [{}, {"transform": "log", "beta": 0.5}], ids=["fit", "plan"])
 def test_best_of_three_of_real_scores_is_its_law(plan, judge_scores):
     """Best-of-N is the tilt by log u at beta = 1 / (N - 1), where ties are rare."""
@@ -1027,6 +1040,7 @@ def one_line(result):
     return err
 
 
+@pytest.mark.slow
 def test_a_refusal_is_one_line_and_no_blank_one(run, written):
     for arguments in (["--nope"], ["-p", "bon:0"], ["-p", "bon:100"], ["missing.csv"]):
         assert len(run(written, *CONTRACT, *arguments)[2].splitlines()) == 1, arguments
@@ -1082,6 +1096,7 @@ def test_the_document(run, written):
     assert run(*files, "--prompt", "question", "--reward", "rm_logit", *ASK, "--json")[1] == out
 
 
+@pytest.mark.slow
 def test_kl_and_truth_in_the_document(run, written):
     options = ["--log-ratio", "log_ratio", "--truth", "truth", "--sample", "sample"]
     code, out, _ = run(written, *CONTRACT, *options, "--json")
@@ -1239,6 +1254,7 @@ def test_a_file_that_may_not_be_read(run, tmp_path):
     assert "base.csv" in one_line(run(path, "--policy", "policy"))
 
 
+@pytest.mark.slow
 def test_strict_refuses_in_one_line(run, tmp_path):
     path = tmp_path / "s.csv"
     path.write_bytes(GOOD + b"a\n,tuned,4\nb,base,1\n".replace(b"a\n", b""))
@@ -1248,6 +1264,7 @@ def test_strict_refuses_in_one_line(run, tmp_path):
     one_line(run(path, "--policy", "policy", "--strict"))
 
 
+@pytest.mark.slow
 def test_names_reach_a_terminal_tamed(run, tmp_path):
     """No escape sequence and no line break of a policy's name gets through to a terminal."""
     path = tmp_path / "s.csv"

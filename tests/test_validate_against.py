@@ -333,6 +333,7 @@ def test_naming_the_same_procedure_changes_no_byte(grades, name):
     assert "against_procedure" not in json_text(plain.to_dict())
 
 
+@pytest.mark.slow
 def test_the_pair_is_spoken_of_everywhere():
     rng = np.random.default_rng(6)
     table = frame(rng.random((30, 8)) ** 0.5, rng.random((30, 8)))
@@ -359,6 +360,7 @@ def test_the_pair_is_spoken_of_everywhere():
     assert pickle.loads(pickle.dumps(found)).to_dict() == found.to_dict()
 
 
+@pytest.mark.slow
 def test_choosing_by_a_noisy_reward_is_not_called_hacking():
     rng = np.random.default_rng(0)
     scores = {name: rng.normal(size=(200, 8)) for name in ("tuned", "base")}
@@ -372,6 +374,7 @@ def test_choosing_by_a_noisy_reward_is_not_called_hacking():
     assert "no difference of tuned from it can be told" in text
 
 
+@pytest.mark.slow
 def test_several_policies_are_compared_in_the_pair():
     rng = np.random.default_rng(9)
     table = frame(rng.random((20, 6)) ** 0.5, rng.random((20, 6)))
@@ -387,6 +390,7 @@ def test_several_policies_are_compared_in_the_pair():
 
 
 # ------------------------------------------------------------------------- command line, errors
+@pytest.mark.slow
 def test_the_command_takes_it_end_to_end(tmp_path, capsys):
     rng = np.random.default_rng(1)
     path, page = tmp_path / "scores.csv", tmp_path / "report.html"
@@ -429,6 +433,7 @@ def test_what_cannot_be_told_is_one_clear_message(against, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_prompts_with_too_few_samples_of_a_side_are_told():
     rng = np.random.default_rng(2)
     table = frame(rng.random((12, 4)), rng.random((12, 8)))

@@ -134,6 +134,7 @@ def test_the_interval_of_the_least_kl_holds_every_value_between(law, name):
     assert least.interval(Duel.of("standard"), (0.9, 1.0), 0.95)[1] is None
 
 
+@pytest.mark.slow
 def test_a_losing_run_has_an_ordered_interval_that_holds_its_estimate():
     rng = np.random.default_rng(3)
     found = judged(rng.random((60, 7)), rng.random((60, 9)) ** 1.5, "standard", "bon:3", "won:3")
@@ -191,6 +192,7 @@ def test_a_perfect_proxy_deals_out_the_same_truths_in_order(seed, procedure):
     assert out[0] == pytest.approx(perfect_by_hand(*sides, procedure), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_a_truth_that_is_a_threshold_of_the_reward_is_not_hacked():
     rng = np.random.default_rng(4)
     base, tuned = rng.random((150, 8)), rng.random((150, 8)) ** 0.4
@@ -233,6 +235,7 @@ def test_what_was_spent():
     assert least_told(replace(rate, ci=(0.4, 0.9))) == 0.0
 
 
+@pytest.mark.slow
 def test_what_stands_above_the_optimum_is_within_noise_or_explained():
     rng = np.random.default_rng(6)
     base, tuned = rng.random((60, 8)), rng.random((60, 8)) ** 0.6
@@ -314,6 +317,7 @@ def test_one_prompt_with_ties_and_a_plan():
         assert any("1 prompt is too few" in s for s in found.verdict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", [1, 20])
 def test_all_rewards_equal(prompts):
     same = np.zeros((prompts, 5))
@@ -396,6 +400,7 @@ def test_optima_of_other_procedures_are_drawn_and_named_apart():
     assert len({(style.color, style.linestyle) for style in styles}) == 3
 
 
+@pytest.mark.slow
 def test_a_law_against_its_transform_is_not_drawn_as_that_transform():
     rng = np.random.default_rng(13)
     found = judged(rng.random((80, 8)), rng.random((80, 8)) ** 2.0, "bon:4", transform="log")

@@ -201,6 +201,7 @@ def test_simulation(procedure):
         assert abs(mean - exact) < 4 * np.sqrt(exact * (1 - exact) / 10_000)
 
 
+@pytest.mark.slow
 def test_the_known_fixed_point_of_bounded_transforms():
     """Of all transforms into [0, B], standard sampling wants a step at the policy's own mean.
 
