@@ -5,7 +5,8 @@ import pytest
 from scipy import integrate, optimize
 
 from infalign_theory.optima import trajectory
-from infalign_theory.optima.trajectory import Equation, Shape
+from infalign_theory.optima.trajectory import Equation
+from infalign_theory.optima.trajectory_density import Shape
 from infalign_theory.quadrature import panels
 
 

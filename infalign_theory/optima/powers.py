@@ -13,7 +13,8 @@ import numpy as np
 
 from infalign_theory.checks import plain_number
 from infalign_theory.errors import OutOfReachError, PrecisionError
-from infalign_theory.optima.trajectory import WIDTH, Equation, Shape, march, strengths
+from infalign_theory.optima.trajectory import WIDTH, Equation, march, strengths
+from infalign_theory.optima.trajectory_density import Shape
 from infalign_theory.procedures import Procedure, power_sides
 from infalign_theory.quadrature import panels
 from infalign_theory.typing import Array, IntArray
