@@ -23,14 +23,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy --strict."""
-    install(session, "-e", ".[test,lint]")
+    install(session, "-e", ".[lint]")
     session.run("mypy")
 
 
 @nox.session
 def imports(session: nox.Session) -> None:
     """The direction of travel between the rooms."""
-    install(session, "-e", ".[test]")
+    install(session, "-e", ".[lint]")
     session.run("lint-imports")
 
 
@@ -43,17 +43,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_marked(session: nox.Session) -> None:
-    """What the default run leaves out and CI runs: slow, dask, notebook, browser."""
-    install(session, "-e", ".[test,lint,notebook]")
-    marked = "(slow or dask or notebook or browser) and not (simulation or train)"
+    """What the default run leaves out and CI runs: slow, dask, notebook, browser, train."""
+    install(session, "-e", ".[test,lint,train]")
+    marked = "(slow or dask or notebook or browser or train) and not simulation"
     session.run("python", "-m", "pytest", "tests", "-m", marked, *session.posargs)
 
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Simulations and real training runs: many minutes to hours."""
+    """Simulations and longer training runs: many minutes to hours."""
     install(session, "-e", ".[test,train]")
-    session.run("python", "-m", "pytest", "tests", "-m", "simulation or train", *session.posargs)
+    session.run("python", "-m", "pytest", "tests", "-m", "simulation", *session.posargs)
 
 
 @nox.session
