@@ -19,7 +19,8 @@ def _power(n: int, p: Array, q: Array) -> tuple[Array, Array]:
     p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
     exponent = _exponent(n, p, q)
     whole = np.exp(exponent) if n > _LARGE else _whole_power(n, p)
-    return whole, np.abs(np.expm1(exponent))
+    rest = np.expm1(exponent)
+    return whole, np.abs(rest)
 
 
 def _power_slope(n: int, p: Array, q: Array) -> Array:
@@ -33,19 +34,24 @@ def _exponent(n: int, p: Array, q: Array) -> Array:
     """n log p."""
     if n == 0:
         return np.zeros(p.shape)
+    near = q < 0.5
+    exponent = np.negative(q, where=near, out=np.zeros(p.shape))
+    np.log1p(exponent, where=near, out=exponent)
     with np.errstate(divide="ignore"):
-        return np.asarray(n * np.where(q < 0.5, np.log1p(-q), np.log(p)))
+        np.log(p, where=~near, out=exponent)
+    exponent *= n
+    return exponent
 
 
 def _whole_power(n: int, p: Array) -> Array:
     """p**n by repeated squaring."""
-    result = np.ones(p.shape)
+    result: Array | None = None
     while n > 0:
         if n & 1:
-            result = result * p
-        p = p * p
+            result = p if result is None else result * p
         n >>= 1
-    return result
+        p = p * p if n else p
+    return np.ones(p.shape) if result is None else result
 
 
 @dataclass(frozen=True)
