@@ -182,7 +182,7 @@ def test_all_roots_against_a_fine_scan(procedure, k, seed):
     def miss(x):
         return shooting.descend(x, k, p, half_b, g.slope_terms, work)
 
-    roots, directions = shooting.all_roots(k, p, half_b, g.slope_terms, False)
+    roots, directions = shooting.all_roots(k, p, half_b, g.slope_terms, 0)
     low = np.log(p[0]) - np.log1p(-p[0])
     xs = np.linspace(low + 1e-9, 40.0, 6001)
     values = np.array([miss(x) for x in xs])
@@ -193,9 +193,10 @@ def test_all_roots_against_a_fine_scan(procedure, k, seed):
     assert sorted(roots[roots < 40.0]) == pytest.approx(found, abs=1e-8)
     assert (np.sort(roots)[::2].size - roots.size // 2) in (0, 1)
     assert directions[np.argsort(roots)][0] == 1.0
+    known, turns = shooting.all_roots(k, p, half_b, g.slope_terms, g.curvature)
+    assert np.sort(known) == pytest.approx(np.sort(roots), abs=1e-9)
+    assert turns[np.argsort(known)].tolist() == directions[np.argsort(roots)].tolist()
     if g.curvature > 0:
-        unique, _ = shooting.all_roots(k, p, half_b, g.slope_terms, True)
-        assert unique == pytest.approx(roots, abs=1e-9)
         assert roots.size == 1
 
 
@@ -205,7 +206,7 @@ def test_two_solutions_of_worst_of_16():
     p = np.array([0.3, 0.7])
     value = g.cdf(np.array([1.0, 0.7, 0.0]), np.array([0.0, 0.3, 1.0]))[0]
     b = value[:-1] - value[1:]
-    roots, directions = shooting.all_roots(5.0, p, (b[:-1] + b[1:]) / 2, g.slope_terms, False)
+    roots, directions = shooting.all_roots(5.0, p, (b[:-1] + b[1:]) / 2, g.slope_terms, 0)
     tops = np.sort(1 / (1 + np.exp(-roots[directions > 0])))
     assert tops[0] == pytest.approx(0.3, abs=1e-3)
     assert tops[-1] > 0.99
@@ -237,7 +238,7 @@ def test_the_best_root_of_one_and_of_many(procedure, k):
     b = np.concatenate([law[1] for law in laws])
     half_b = np.concatenate([np.append(law[2], 0.0) for law in laws])
     got = shooting.best_roots(
-        k, masses, b, half_b, offsets, g.slope_terms, g.value_terms, g.curvature > 0
+        k, masses, b, half_b, offsets, g.slope_terms, g.value_terms, g.curvature
     )
     for i, (p, weights, halves, _) in enumerate(laws):
         part = got[offsets[i] : offsets[i + 1]]
@@ -252,7 +253,7 @@ def test_the_best_root_of_one_and_of_many(procedure, k):
             np.append(halves, 0.0),
             g.slope_terms,
             g.value_terms,
-            g.curvature > 0,
+            g.curvature,
             one,
         )
         assert part == pytest.approx(one, abs=1e-13)

@@ -31,8 +31,10 @@ class DiscreteTilt:
 
     @cached_property
     def probs(self) -> Array:
-        mass = self.base.probs * np.exp(self.log_ratio)
-        return np.asarray(mass / mass.sum())
+        mass = np.exp(self.log_ratio)
+        mass *= self.base.probs
+        mass /= mass.sum()
+        return mass
 
     @cached_property
     def kl(self) -> float:

@@ -192,7 +192,7 @@ class PromptOptima:
             offsets,
             self.procedure.slope_terms,
             self.procedure.value_terms,
-            self.procedure.curvature > 0,
+            self.procedure.curvature,
         )
         return self.bases.normalised(downward[::-1])
 
