@@ -7,10 +7,13 @@ import threading
 from collections.abc import Callable
 from typing import Generic, ParamSpec, TypeVar
 
+import numpy as np
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _LOCK = threading.Lock()
+MOST_INTERPRETED = 150_000  # numbers in all that are worked through before anything is compiled
 
 
 class Kernel(Generic[P, R]):
@@ -46,6 +49,37 @@ class Kernel(Generic[P, R]):
         return self.compiled(*args, **kwargs)
 
 
+class LightKernel(Kernel[P, R]):
+    """A kernel of sums, products and comparisons alone, whose bits are the same interpreted.
+
+    To import Numba and to load machine code takes a second, to compile it several: few numbers are
+    through before that. They are counted over the process, so that many small calls compile too.
+    """
+
+    _left = MOST_INTERPRETED
+    _inside = threading.local()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run interpreted what is small, the machine code otherwise."""
+        if getattr(self._inside, "busy", False):  # called by another one
+            return self._function(*args, **kwargs)
+        size = sum(arg.size for arg in args if isinstance(arg, np.ndarray))
+        if "compiled" in self.__dict__ or size > LightKernel._left:
+            return self.compiled(*args, **kwargs)
+        LightKernel._left -= size
+        self._inside.busy = True
+        try:
+            with np.errstate(all="ignore"):  # 0/0 follows IEEE rules
+                return self._function(*args, **kwargs)
+        finally:
+            self._inside.busy = False
+
+
 def kernel(function: Callable[P, R]) -> Kernel[P, R]:
     """Compile lazily, at the first call."""
     return Kernel(function)
+
+
+def light_kernel(function: Callable[P, R]) -> LightKernel[P, R]:
+    """Compile at the first call that is not small."""
+    return LightKernel(function)
