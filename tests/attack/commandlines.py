@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import platform
 import re
 import shlex
 import shutil
@@ -22,6 +23,7 @@ import typer
 from infalign_theory.cli import commands as package
 from infalign_theory.cli import main as command_line
 from infalign_theory.cli.app import app
+from infalign_theory.errors import InputError
 from tests.attack.escapes import FENCE, Breeder, Escapes, listing, scratch
 from tests.attack.scorefiles import one_database, spoilt, table
 from tests.attack.words import DIVERGENCES, FORMULAS, PIECES, PROCEDURES
@@ -241,6 +243,8 @@ def _ran(words: list[str], desk: Desk, terminal: bool) -> None:
     said, told = out.getvalue(), err.getvalue()
     _well_said(words, code or 0, said, told)
     desk.check(words)
+    if code == 2:
+        raise InputError(told)
 
 
 def _well_said(words: list[str], code: object, said: str, told: str) -> None:
@@ -263,6 +267,9 @@ def _no_constant(name: str) -> None:
 
 def commands(count: int, rng: np.random.Generator) -> int:
     """Command lines in this process, in a folder of their own; the explorer serves nobody."""
+    import matplotlib.font_manager  # noqa: F401 - it makes a folder of its own when first imported
+
+    platform.platform()  # asks the system by a program, once
     escapes = Escapes("commands")
     lines, used = Lines(rng), Counter[str]()
     with scratch() as (work, temporary), contextlib.ExitStack() as patches:
