@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable
@@ -29,13 +30,9 @@ class Kernel(Generic[P, R]):
     @functools.cached_property
     def compiled(self) -> Callable[P, R]:
         """Numba's dispatcher, one for all threads."""
-        import numba
-
         with _LOCK:
             if "compiled" not in self.__dict__:
-                # the machine code is kept on disk, and 0/0 follows IEEE rules
-                compiler = numba.njit(cache=True, error_model="numpy", nogil=True)
-                self.__dict__["compiled"] = compiler(self._function)
+                self.__dict__["compiled"] = _dispatcher(self._function)
             made: Callable[P, R] = self.__dict__["compiled"]
             return made
 
@@ -73,6 +70,28 @@ class LightKernel(Kernel[P, R]):
                 return self._function(*args, **kwargs)
         finally:
             self._inside.busy = False
+
+
+def _dispatcher(function: Callable[P, R]) -> Callable[P, R]:
+    """Numba's own: machine code is kept on disk where that can be, and 0/0 follows IEEE rules."""
+    import numba
+
+    compiler = numba.njit(error_model="numpy", nogil=True)
+    made: Callable[P, R] = compiler(function)
+    try:
+        made.enable_caching()  # type: ignore[attr-defined]
+    except RuntimeError:  # neither the package's folder nor the user's may be written to
+        return made
+    cache = made._cache  # type: ignore[attr-defined]
+    save = cache.save_overload
+
+    def saved(*given: object) -> None:
+        # a full disk costs the next process its time, not this one its answer
+        with contextlib.suppress(OSError):
+            save(*given)
+
+    cache.save_overload = saved
+    return made
 
 
 def kernel(function: Callable[P, R]) -> Kernel[P, R]:
