@@ -77,7 +77,7 @@ def test_forward_kl_identity_in_closed_form(beta):
     assert policy.cdf(u) == pytest.approx(exact, rel=1e-11)
 
 
-# ------------------------------------------------------------------------ twenty-two digits, by mpmath
+# --------------------------------------------------------------------- twenty-two digits, by mpmath
 
 PHI = {
     "identity": lambda u: u,
@@ -100,7 +100,7 @@ def exact_inverse(name, x):
 
 
 def exact_policy(divergence, transform, beta):
-    """Density, KL and support's lower end for a beta, lambda by bisection on integrals of as many digits."""
+    """Density, KL and support's lower end for a beta, from integrals of as many digits."""
     phi, beta = PHI[transform], mpf(beta)
     largest = as_divergence(divergence).largest_slope
     smallest = as_divergence(divergence).smallest_slope
