@@ -44,6 +44,27 @@ def duel(ours, theirs):
     return Fraction(won, 2 * len(ours) * len(theirs))
 
 
+# ------------------------------------------------------------------------------- order is all
+@pytest.mark.parametrize("change", [lambda x: np.exp(x) - 3.0, lambda x: 1e-3 * x**3, np.arctan])
+def test_an_increasing_map_of_the_scores_changes_no_bit(change):
+    rng = np.random.default_rng(7)
+    ours, theirs = (np.sort(rng.integers(-4, 5, (30, 8)), axis=1).astype(float) for _ in range(2))
+    truth = rng.random(ours.size)
+
+    def found(a, b):
+        a, b = Groups.stack(list(a)), Groups.stack(list(b))
+        ranks = calibrate(a, b)
+        yield from (est.win_rates(a, b, name) for name in ("standard", "bon:4", "won:3"))
+        yield from (est.picked_truth(a, truth, name) for name in ("bon:4", "won:3"))
+        yield est.picked_win_rates(a, truth, b, truth, "bon:2")
+        yield from (est.tie_fractions(a), est.cross_tie_fractions(a, b), ranks.rewards)
+        yield divergence.plugin_kl(a, "bon:4")
+
+    for before, after in zip(found(ours, theirs), found(change(ours), change(theirs)), strict=True):
+        assert before.tobytes() == after.tobytes()
+        assert np.std(before) > 0.0
+
+
 # ------------------------------------------------------------------------------- win rates, exactly
 @pytest.mark.slow
 @settings(max_examples=60)

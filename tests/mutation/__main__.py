@@ -12,10 +12,12 @@ that tests/mutation/explained.py has no reason for are an error.
 from __future__ import annotations
 
 import argparse
+import ast
+import json
 import sys
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.mutation.explained import EXPLAINED
@@ -31,7 +33,7 @@ class Judged:
 
     module: str
     mutant: Mutant
-    verdict: Verdict
+    verdict: Verdict | None
 
     @property
     def key(self) -> str:
@@ -46,8 +48,6 @@ def short(module: str) -> str:
 
 def drawn(group: Group, only: str, each: int, seed: int) -> dict[str, list[Mutant]]:
     """The mutants of a group's modules."""
-    import ast
-
     found = {}
     for module in group.modules:
         source = (ROOT / module).read_text(encoding="utf-8")
@@ -60,19 +60,30 @@ def drawn(group: Group, only: str, each: int, seed: int) -> dict[str, list[Mutan
 
 
 def challenge(
-    group: Group, mutants: dict[str, list[Mutant]], coverage: Path | None
+    group: Group, mutants: dict[str, list[Mutant]], folder: Path | None
 ) -> list[Judged]:
-    """Run a group's mutants, and print what was run."""
-    found = []
-    known = coverage and coverage / f"{group.name}.json"
-    for kind, what in run(group, mutants, known):
+    """Run a group's mutants; those whose death an earlier run kept in the folder are not run."""
+    kept = folder and folder / f"{group.name}_verdicts.json"
+    verdicts = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {}
+    judged = [Judged(module, one, None) for module, found in mutants.items() for one in found]
+    left: dict[str, list[Mutant]] = defaultdict(list)
+    for one in judged:
+        if one.key not in verdicts:
+            left[one.module].append(one.mutant)
+
+    def heard(kind: str, what: object) -> None:
         if kind == "tests":
             count, seconds, left_out = what
             print(f"{group.name}: {count} tests, {seconds:.0f} s; {len(left_out)} left out")
-        else:
-            module, at, test, how, asked = what
-            found.append(Judged(module, mutants[module][at], Verdict(test, how, asked)))
-    return found
+        elif kind == "mutant":
+            module, at, *verdict = what
+            verdicts[Judged(module, left[module][at], None).key] = verdict
+            if kept:
+                kept.write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
+
+    if left:
+        run(group, left, folder and folder / f"{group.name}_coverage.json", heard)
+    return [replace(one, verdict=Verdict(*verdicts[one.key])) for one in judged]
 
 
 def table(found: list[Judged]) -> list[str]:
@@ -128,9 +139,10 @@ def main() -> int:
     asked.add_argument("--each", type=int, default=10, help="mutants a function")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--group", choices=[group.name for group in GROUPS])
+    asked.add_argument("--tests", nargs="+", help="ask these in place of the usual ones")
     asked.add_argument("--page", type=Path)
     asked.add_argument(
-        "--coverage", type=Path, help="folder in which is kept which test reaches what"
+        "--keep", type=Path, help="folder of what earlier runs found, and for what this one finds"
     )
     given = asked.parse_args()
     found: list[Judged] = []
@@ -138,7 +150,8 @@ def main() -> int:
     for group in GROUPS:
         if given.group in (None, group.name):
             mutants = drawn(group, given.only, given.each, given.seed)
-            found += challenge(group, mutants, given.coverage) if mutants else []
+            group = replace(group, tests=given.tests or group.tests)
+            found += challenge(group, mutants, given.keep) if mutants else []
     told = report(found, given.each, given.seed)
     print(told)
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)

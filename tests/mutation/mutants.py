@@ -47,7 +47,7 @@ class Mutant:
     @property
     def name(self) -> str:
         """What is said of it."""
-        return f"{self.function}: `{self.before}` -> `{self.after}`"
+        return f"{self.function} #{self.at}: `{self.before}` -> `{self.after}`"
 
 
 _SIGNS = {ast.Add: ast.Sub, ast.Sub: ast.Add}

@@ -31,14 +31,16 @@ from tests.mutation.targets import ROOT, Group
 _REACHED = "_reached_functions"
 _MARKS = "not dask and not notebook and not browser and not simulation and not train"
 _OPTIONS = ["-q", "-n", "0", "-p", "no:cacheprovider", "--doctest-modules", "-o", "addopts="]
-LONGEST = 4.0  # seconds of a test that is asked
-ENOUGH = 12.0  # seconds of tests that a mutant has to survive
-_PATIENCE = 4.0  # seconds that a test may take beyond four times its own
+LONGEST = 1.0  # seconds of a test that is asked
+ENOUGH = 10.0  # seconds of tests that a mutant has to survive
+_PATIENCE = 2.0  # seconds that a test may take beyond four times its own
 
 Tell = Callable[[str, object], None]
 
 
-def _forked(work: Callable[[Tell], None]) -> list[tuple[str, object]]:
+def _forked(
+    work: Callable[[Tell], None], heard: Tell = lambda kind, what: None
+) -> list[tuple[str, object]]:
     """What a forked process told, as (kind, what) pairs, until it ended or was ended."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -52,7 +54,10 @@ def _forked(work: Callable[[Tell], None]) -> list[tuple[str, object]]:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as lines:
-        told = [tuple(json.loads(line)) for line in lines]
+        told = []
+        for line in lines:
+            told.append(tuple(json.loads(line)))
+            heard(*told[-1])
     os.waitpid(pid, 0)
     for kind, what in told:
         if kind == "error":
@@ -250,9 +255,9 @@ class _Session:
 
 
 def run(
-    group: Group, mutants: dict[str, list[Mutant]], known: Path | None = None
-) -> list[tuple[str, object]]:
-    """Challenge the mutants of a group's modules; ("tests", ...) and ("mutant", ...) pairs."""
+    group: Group, mutants: dict[str, list[Mutant]], known: Path | None, heard: Tell
+) -> None:
+    """Challenge the mutants of a group's modules; ("tests", ...) and ("mutant", ...) are heard."""
 
     def work(tell: Tell) -> None:
         quiet = os.open(os.devnull, os.O_RDWR)
@@ -268,5 +273,5 @@ def run(
         if code != 0:
             raise RuntimeError(f"pytest ended with {code}")
 
-    return _forked(work)
+    _forked(work, heard)
 

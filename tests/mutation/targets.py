@@ -38,8 +38,8 @@ GROUPS = [
             "shooting", "sorting", "sums", "terms", "ustatistics",
         ),
         _tests(
-            "kernels", "estimators", "choices", "whole_laws", "truth", "discrete_optimum", "theories",
-            "verdicts", "self_play", "soft_optimum", "pairs", "validate_against", "hacking", "base",
+            "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
+            "self_play", "pairs",
         ),
         plain=True,
     ),
