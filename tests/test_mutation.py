@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutation.mutants import Way, all_mutants, functions, sampled
+from tests.mutation.mutants import Way, all_mutants, functions, sampled, text_of
 from tests.mutation.targets import GROUPS, ROOT
 from tests.pages import replace_part
 
@@ -22,18 +22,13 @@ def half_tie(a: float, b: float, best: bool = True) -> float:
 
 def test_a_mutant_is_one_change_of_the_code_that_computes():
     mutants = all_mutants(SOURCE, "half_tie")
-    namespaces = [{} for _ in mutants]
-    for mutant, namespace in zip(mutants, namespaces, strict=True):
-        before, after = (ast.unparse(ast.parse(text)) for text in (SOURCE, mutant.source))
-        changed = [
-            pair for pair in zip(before.splitlines(), after.splitlines(), strict=True)
-            if pair[0] != pair[1]
-        ]  # fmt: skip
-        assert [(old.strip(), new.strip()) for old, new in changed] == [
-            (mutant.before, mutant.after)
-        ]
-        exec(compile(mutant.source, "mutant", "exec"), namespace)
-    found = {mutant.after: mutant.way for mutant in reversed(mutants)}
+    sound = text_of(dict(functions(ast.parse(SOURCE)))["half_tie"]).splitlines()
+    for mutant in mutants:
+        lines = zip(sound, mutant.source.splitlines(), strict=True)
+        changed = [(old.strip(), new.strip()) for old, new in lines if old != new]
+        assert changed == [(mutant.before, mutant.after)]
+        exec(compile(mutant.source, "mutant", "exec"), {})
+    found = {mutant.after: mutant.way for mutant in mutants}
     assert found["return 1.0 - (b + min(a, b)) if best else b[0]"] is Way.HALF
     assert found["return 1.0 - (b + max(a, b) / 2) if best else b[0]"] is Way.EXTREME
     assert found["return b + min(a, b) / 2 if best else b[0]"] is Way.TAIL

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tests.mutation.explained import EXPLAINED
 from tests.mutation.mutants import Mutant, all_mutants, functions, sampled
-from tests.mutation.running import Verdict, run
+from tests.mutation.running import HANGS, Verdict, run
 from tests.mutation.targets import GROUPS, ROOT, Group
 from tests.pages import replace_part
 
@@ -102,17 +102,20 @@ def table(found: list[Judged]) -> list[str]:
     return lines
 
 
+def manner(how: str) -> str:
+    """What ended a mutant, in words."""
+    if how == HANGS:
+        return "a hang or a crash"
+    held = ("assert", "did not raise", "expected", "falsifying", "regex")
+    return "an assertion" if any(word in how.lower() for word in held) else "an exception"
+
+
 def report(found: list[Judged], each: int, seed: int) -> str:
     """The outcome as Markdown."""
     killed = [one for one in found if one.verdict.test]
     survived = [one for one in found if not one.verdict.test]
     ways = Counter(one.mutant.way for one in found)
-    how = Counter(
-        "a hang or a crash" if "hangs" in one.verdict.how
-        else "an assertion" if "assert" in one.verdict.how.lower() or ":" not in one.verdict.how[9:]
-        else "an exception"
-        for one in killed
-    )  # fmt: skip
+    how = Counter(manner(one.verdict.how) for one in killed)
     lines = [
         f"{len(found)} mutants (at most {each} a function, seed {seed}) of "
         f"{len({(one.module, one.mutant.function) for one in found})} functions: {len(killed)} "

@@ -31,10 +31,11 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed module.
+    """A changed function.
 
     ``at`` counts the mutants of the function in the order of its source, whatever is sampled;
-    ``before`` and ``after`` are the line that changed.
+    ``before`` and ``after`` are the line that changed, ``source`` is the function without its
+    decorators.
     """
 
     function: str
@@ -215,25 +216,44 @@ def _put(owner: ast.AST, field: str, place: int | None, node: ast.AST) -> None:
         getattr(owner, field)[place] = node
 
 
-def all_mutants(source: str, wanted: str) -> list[Mutant]:
-    """Every mutant of one function of a module."""
-    tree = ast.parse(source)
+def text_of(function: ast.FunctionDef) -> str:
+    """A function without its decorators and docstring."""
+    bare = copy.copy(function)
+    bare.decorator_list = []
+    bare.body = function.body[int(ast.get_docstring(function) is not None) :]
+    return ast.unparse(bare)
+
+
+def _changed(tree: ast.Module, wanted: str) -> Iterator[tuple[int, Way, ast.FunctionDef]]:
+    """Count, way and function of every change; the tree has it while it is yielded."""
     function = dict(functions(tree))[wanted]
-    found: list[Mutant] = []
-    before = ast.unparse(function).splitlines()
+    at = 0
     for child, path in list(_places(function, [])):
-        if type(child) not in _CHANGES:
-            continue
         owner, field, place = path[-1]
-        for way, changed in _CHANGES[type(child)](child):
+        for way, changed in _CHANGES.get(type(child), lambda node: ())(child):
             _put(owner, field, place, ast.copy_location(copy.deepcopy(changed), child))
-            after = ast.unparse(ast.fix_missing_locations(function)).splitlines()
-            if after != before:
-                old, new = _changed_lines(before, after)
-                whole = ast.unparse(tree)
-                found.append(Mutant(wanted, way, len(found), old, new, whole))
+            yield at, way, function
             _put(owner, field, place, child)
+            at += 1
+
+
+def _written(source: str, wanted: str, chosen: Callable[[int], bool]) -> list[Mutant]:
+    """The chosen mutants of a function, each text once."""
+    tree = ast.parse(source)
+    sound = text_of(dict(functions(tree))[wanted])
+    seen, found = {sound}, []
+    for at, way, function in _changed(tree, wanted):
+        code = text_of(function) if chosen(at) else sound
+        if code not in seen:
+            seen.add(code)
+            before, after = _changed_lines(sound.splitlines(), code.splitlines())
+            found.append(Mutant(wanted, way, at, before, after, code))
     return found
+
+
+def all_mutants(source: str, wanted: str) -> list[Mutant]:
+    """Every mutant of one function of a module; no two alike."""
+    return _written(source, wanted, lambda at: True)
 
 
 def _changed_lines(before: list[str], after: list[str]) -> tuple[str, str]:
@@ -245,17 +265,16 @@ def _changed_lines(before: list[str], after: list[str]) -> tuple[str, str]:
 
 
 def sampled(source: str, wanted: str, each: int, seed: int) -> list[Mutant]:
-    """About ``each`` mutants of a function, spread over the ways to break it; no two alike."""
+    """About ``each`` mutants of a function, spread over the ways to break it."""
     by_way = defaultdict(list)
-    distinct = {mutant.source: mutant for mutant in reversed(all_mutants(source, wanted))}
-    for mutant in sorted(distinct.values(), key=lambda one: one.at):
-        by_way[mutant.way].append(mutant)
+    for at, way, _ in _changed(ast.parse(source), wanted):
+        by_way[way].append(at)
     rng = random.Random(f"{seed}:{wanted}")
-    for mutants in by_way.values():
-        rng.shuffle(mutants)
-    chosen: list[Mutant] = []
+    for places in by_way.values():
+        rng.shuffle(places)
+    chosen: set[int] = set()
     while len(chosen) < each and any(by_way.values()):
         for way in Way:
             if by_way[way] and len(chosen) < each:
-                chosen.append(by_way[way].pop())
-    return sorted(chosen, key=lambda one: one.at)
+                chosen.add(by_way[way].pop())
+    return _written(source, wanted, chosen.__contains__)

@@ -18,19 +18,20 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType
 
 import pytest
 
-from tests.mutation.mutants import Mutant, functions
+from tests.mutation.mutants import Mutant, functions, text_of
 from tests.mutation.targets import ROOT, Group
 
 _REACHED = "_reached_functions"
 _MARKS = "not dask and not notebook and not browser and not simulation and not train"
 _OPTIONS = ["-q", "-n", "0", "-p", "no:cacheprovider", "--doctest-modules", "-o", "addopts="]
+HANGS = "hangs or crashes"
 LONGEST = 1.0  # seconds of a test that is asked
 ENOUGH = 10.0  # seconds of tests that a mutant has to survive
 _PATIENCE = 2.0  # seconds that a test may take beyond four times its own
@@ -86,39 +87,20 @@ def _function(module: str, name: str) -> FunctionType:
     return owner
 
 
-def _codes(code: CodeType, prefix: str = "") -> Iterator[tuple[str, CodeType]]:
-    """Code of the functions and methods of a compiled module."""
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            yield prefix + inner.co_name, inner
-            yield from _codes(inner, f"{prefix}{inner.co_name}.")
+def _give_code(module: str, name: str, text: str) -> None:
+    """Let a function do what another text of it says."""
+    whole = compile(f"from __future__ import annotations\n{text}", str(ROOT / module), "exec")
+    code = next(inner for inner in whole.co_consts if isinstance(inner, CodeType))
+    _function(module, name).__code__ = code
 
 
-def _give_code(module: str, source: str, names: list[str]) -> None:
-    """Let functions of a module do what another source of it says."""
-    # the last of equal names is what the module holds
-    codes = dict(_codes(compile(source, str(ROOT / module), "exec", dont_inherit=True)))
-    for name in names:
-        _function(module, name).__code__ = codes[name]
-
-
-def _marked(module: str, source: str) -> tuple[str, list[str]]:
-    """A module whose functions say when they run, and their names."""
-    tree = ast.parse(source)
-    names = []
+def _mark(module: str) -> None:
+    """Let the functions of a module say when they run."""
+    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
     for name, node in functions(tree):
-        if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in _bases(tree, name)):
-            continue
-        names.append(name)
-        mark = f"__import__('builtins').{_REACHED}.add(({module!r}, {name!r}))"
-        node.body.insert(int(ast.get_docstring(node) is not None), ast.parse(mark).body[0])
-    return ast.unparse(ast.fix_missing_locations(tree)), names
-
-
-def _bases(tree: ast.Module, name: str) -> list[ast.expr]:
-    owner = name.rpartition(".")[0]
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner]
-    return found[0].bases if found else []
+        says = f"__import__('builtins').{_REACHED}.add(({module!r}, {name!r}))"
+        node.body.insert(int(ast.get_docstring(node) is not None), ast.parse(says).body[0])
+        _give_code(module, name, text_of(node))
 
 
 # ------------------------------------------------------------------------------ running tests
@@ -133,7 +115,7 @@ class _Outcome:
     def pytest_runtest_logreport(self, report) -> None:  # noqa: ANN001
         if report.outcome != "passed" and not self.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
-            self.failed = f"{report.outcome}: {crash.message if crash else report.longreprtext}"
+            self.failed = crash.message if crash else report.longreprtext[-300:] or report.outcome
 
 
 def _run(item, outcome: _Outcome) -> str:  # noqa: ANN001
@@ -148,7 +130,7 @@ def _record(items: list, modules: list[str], outcome: _Outcome, tell: Tell) -> N
     reached: set[tuple[str, str]] = set()
     setattr(builtins, _REACHED, reached)
     for module in modules:
-        _give_code(module, *_marked(module, (ROOT / module).read_text(encoding="utf-8")))
+        _mark(module)
 
     def stop(number: int, frame: object) -> None:
         raise TimeoutError
@@ -161,14 +143,14 @@ def _record(items: list, modules: list[str], outcome: _Outcome, tell: Tell) -> N
         failed = _run(item, outcome)
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         spent = time.process_time() - start
-        tell("left out" if failed else "test", [item.nodeid, spent, failed[:200] or sorted(reached)])
+        tell("left out" if failed else "test", [item.nodeid, spent, failed[-300:] or sorted(reached)])
 
 
 def _challenge(
     mutant: Mutant, module: str, items: list, seconds: dict[str, float], outcome: _Outcome, tell: Tell
 ) -> None:
     """Run tests against a mutant until one fails."""
-    _give_code(module, mutant.source, [mutant.function])
+    _give_code(module, mutant.function, mutant.source)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     spent = 0.0
     for item in items:
@@ -180,7 +162,7 @@ def _challenge(
         failed = _run(item, outcome)
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         if failed:
-            tell("failed", [item.nodeid, failed[:200]])
+            tell("failed", [item.nodeid, failed[:300]])
             return
     tell("survived", None)
 
@@ -251,7 +233,7 @@ class _Session:
             return Verdict(what[0], what[1], len(started))
         if kind == "survived":
             return Verdict(None, "", len(started))
-        return Verdict(started[-1], "hangs or crashes", len(started))
+        return Verdict(started[-1], HANGS, len(started))
 
 
 def run(
