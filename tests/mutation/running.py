@@ -20,6 +20,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -33,7 +34,7 @@ _MARKS = "not dask and not notebook and not browser and not simulation and not t
 _OPTIONS = ["-q", "-n", "0", "-p", "no:cacheprovider", "--doctest-modules", "-o", "addopts="]
 HANGS = "hangs or crashes"
 LONGEST = 1.0  # seconds of a test that is asked
-ENOUGH = 10.0  # seconds of tests that a mutant has to survive
+ENOUGH = 5.0  # seconds of tests that a mutant has to survive
 _PATIENCE = 2.0  # seconds that a test may take beyond four times its own
 
 Tell = Callable[[str, object], None]
@@ -125,25 +126,34 @@ def _run(item, outcome: _Outcome) -> str:  # noqa: ANN001
     return outcome.failed
 
 
-def _record(items: list, modules: list[str], outcome: _Outcome, tell: Tell) -> None:
-    """Tell of every test that passes in time what it reaches, and its seconds."""
+def _record(items: list, reached: set[tuple[str, str]], outcome: _Outcome, tell: Tell) -> None:
+    """Tell of every test that passes what it reaches, and its seconds; ends where one is slow."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    for item in items:
+        reached.clear()
+        tell("start", item.nodeid)
+        start = time.process_time()
+        signal.setitimer(signal.ITIMER_PROF, LONGEST)
+        failed = _run(item, outcome)
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        spent = time.process_time() - start
+        tell("left out" if failed else "test", [item.nodeid, spent, failed or sorted(reached)])
+
+
+def _record_all(items: list, modules: list[str], outcome: _Outcome, tell: Tell) -> None:
+    """What each test reaches; those that are slow or fail by themselves are left out."""
     reached: set[tuple[str, str]] = set()
     setattr(builtins, _REACHED, reached)
     for module in modules:
         _mark(module)
-
-    def stop(number: int, frame: object) -> None:
-        raise TimeoutError
-
-    signal.signal(signal.SIGPROF, stop)
-    for item in items:
-        reached.clear()
-        start = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, LONGEST, 0.5)
-        failed = _run(item, outcome)
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-        spent = time.process_time() - start
-        tell("left out" if failed else "test", [item.nodeid, spent, failed[-300:] or sorted(reached)])
+    while items:
+        found = _forked(partial(_record, items, reached, outcome))
+        for kind, what in found:
+            if kind != "start":
+                tell(kind, what)
+        if found[-1][0] == "start":
+            tell("left out", [found[-1][1], LONGEST, "slow"])
+        items = items[sum(kind == "start" for kind, _ in found) :]
 
 
 def _challenge(
@@ -214,14 +224,22 @@ class _Session:
                 self.tell("mutant", [module, at, verdict.test, verdict.how, verdict.asked])
         return True
 
+    def pytest_internalerror(self, excrepr) -> None:  # noqa: ANN001
+        """Do not let it go unheard."""
+        self.tell("error", str(excrepr))
+
     def _recorded(self, items: list) -> list[tuple[str, object]]:
-        """What each test reaches, from the file of an earlier run where there is one."""
+        """What each test reaches; tests in the file of an earlier run are taken from there."""
+        told: list[tuple[str, object]] = []
         if self.known is not None and self.known.exists():
-            return [tuple(pair) for pair in json.loads(self.known.read_text(encoding="utf-8"))]
-        told = _forked(lambda tell: _record(items, self.group.modules, self.outcome, tell))
+            told = [tuple(pair) for pair in json.loads(self.known.read_text(encoding="utf-8"))]
+        names = {what[0] for _, what in told}
+        new = [item for item in items if item.nodeid not in names]
+        told += _forked(partial(_record_all, new, self.group.modules, self.outcome))
         if self.known is not None:
             self.known.write_text(json.dumps(told), encoding="utf-8")
-        return told
+        asked = {item.nodeid for item in items}
+        return [(kind, what) for kind, what in told if what[0] in asked]
 
     def _judged(self, module: str, mutant: Mutant, asked: list, seconds: dict) -> Verdict:
         told = _forked(
@@ -246,9 +264,11 @@ def run(
         for stream in (0, 1, 2):
             os.dup2(quiet, stream)
         import numba
+        import numpy as np
 
         if group.plain:
             numba.config.DISABLE_JIT = 1
+            np.seterr(all="ignore")  # as machine code does
         session = _Session(group, mutants, known, tell)
         with contextlib.redirect_stdout(sys.__stdout__):
             code = pytest.main([*_OPTIONS, "-m", _MARKS, *group.tests], plugins=[session])

@@ -34,8 +34,8 @@ GROUPS = [
     Group(
         "kernels",
         _modules(
-            "kernels", "descent", "jackknife", "mutual", "perfect_proxy", "races", "segments",
-            "shooting", "sorting", "sums", "terms", "ustatistics",
+            "kernels", "ustatistics", "perfect_proxy", "jackknife", "segments", "sums", "terms",
+            "sorting", "races", "mutual", "shooting", "descent",
         ),
         _tests(
             "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
