@@ -369,3 +369,19 @@ def test_light_kernels_compile_once_they_have_seen_many_numbers(monkeypatch):
 
 def _doubled(values):
     return 2.0 * values
+
+
+def test_many_rough_marches_are_each_by_itself():
+    tops = np.array([-0.05, 0.3, -0.8])
+    terms = (as_procedure("bon:4").slope_terms, as_procedure("bon:2").slope_terms)
+    found = descent.rough_masses(tops, 0.5, 30.0, -30.0, *terms)
+    each = [descent.rough_mass(top, 0.5, 30.0, -30.0, *terms) for top in tops]
+    assert found.tolist() == each
+    assert np.unique(found).size == 3
+
+
+def test_the_tail_of_a_series_is_its_two_last_coefficients():
+    rng = np.random.default_rng(5)
+    values, analysis = rng.normal(size=4), rng.normal(size=(6, 4))
+    expected = np.abs(analysis @ values)[-2:].sum()
+    assert descent._tail(values, analysis) == pytest.approx(expected, rel=1e-14)

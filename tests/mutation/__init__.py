@@ -1,0 +1,1 @@
+"""Numerical code broken on purpose, one place at a time; see ``python -m tests.mutation --help``."""
