@@ -18,14 +18,15 @@ from scipy.optimize import brentq
 from scipy.stats import t as student
 
 import infalign_theory as it
+from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics.estimators import win_rates
 from infalign_theory.output import write_atomically
 
 PROCEDURES = ("standard", "bon:2", "bon:4", "bon:8", "won:2", "won:4")
 TITLES = ("Single samples", "Best-of-2", "Best-of-4", "Best-of-8", "Worst-of-2", "Worst-of-4")
 LAWS = {
     "identity": "identity", "exp10": "exp:10", "exp-10": "exp:-10", "log": "log",
-    "optimal": "optimal@bon:4", "grpo-identity": "identity", "grpo-exp10": "exp:10",
-    "identity-600": "identity", "exp10-600": "exp:10", "exp-10-600": "exp:-10",
+    "optimal": "optimal@bon:4", "rloo-identity": "identity", "rloo-exp10": "exp:10",
 }  # fmt: skip
 LOOK = {
     "raw": ("raw reward", "#777777", "x", ":"), "identity": ("identity", "#000000", "o", "-"),
@@ -40,15 +41,10 @@ COMPARED = (
     ("exp10", "identity", "won:4"),
     ("optimal", "identity", "bon:4"),
     ("identity", "raw", "standard"),
-    ("grpo-exp10", "grpo-identity", "bon:8"),
-    ("exp10-600", "identity-600", "bon:4"),
-    ("exp10-600", "identity-600", "bon:8"),
-    ("exp-10-600", "identity-600", "won:4"),
-    ("exp10-600", "identity-600", "won:4"),
-    ("identity-600", "raw-600", "standard"),
+    ("rloo-exp10", "rloo-identity", "bon:8"),
 )
-KL = 0.5  # what arms were steered to
-NATS = np.linspace(0.2, 0.8, 7)  # prediction lines; between them by cubics
+KL = 0.3  # what arms were steered to
+NATS = np.linspace(0.1, 0.5, 7)  # prediction lines; between them by cubics
 LEVEL = 0.95
 
 
@@ -56,7 +52,7 @@ def judge(folder: Path, out: Path) -> None:
     """Everything from the scores in a folder."""
     runs = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
     base = runs.pop("base-64")
-    known = {*LAWS, "raw", "raw-600"}
+    known = {*LAWS, "raw"}
     main = {name: each for name, each in runs.items() if name.rpartition("-")[0] in known}
     lines = predictions(base, NATS)
     expected = {where: CubicSpline(NATS, rates) for where, rates in lines.items()}
@@ -73,7 +69,7 @@ def judge(folder: Path, out: Path) -> None:
         "runs": rows,
         "distance": distances(rows),
         "differences": [
-            row for each in COMPARED if (row := difference(found, each, expected)) is not None
+            row for each in COMPARED if (row := difference(base, main, each, expected)) is not None
         ],
         "laws": laws(base, main, found),
         "study": [studied(runs, base, name) for name in others],
@@ -111,7 +107,7 @@ def predictions(base: pd.DataFrame, nats: np.ndarray) -> dict[tuple[str, str], n
     raw = [tilted_by_reward(rewards, float(kl)) for kl in nats]
     for procedure in PROCEDURES:
         rates = [np.mean([won(f, procedure) for f in tilts]) for tilts in raw]
-        out["raw", procedure] = out["raw-600", procedure] = np.array(rates)
+        out["raw", procedure] = np.array(rates)
     return out
 
 
@@ -172,40 +168,67 @@ def distances(rows: list[dict[str, Any]]) -> dict[str, float]:
     return out | {"all": float(frame["distance"].mean())}
 
 
-def difference(
-    found: Any, which: tuple[str, str, str], expected: dict[tuple[str, str], CubicSpline]
-) -> dict[str, Any] | None:
-    """One arm minus another, paired by prompt, over all seeds that both have.
+def by_prompt(scores: pd.DataFrame, base: pd.DataFrame, procedure: str) -> np.ndarray:
+    """Unbiased win rate against the base of each prompt."""
+    ours, theirs = (
+        Groups.stack([each.to_numpy() for _, each in frame.groupby("prompt")["reward"]])
+        for frame in (scores, base)
+    )
+    return win_rates(ours, theirs, procedure)
 
-    Its error joins that over prompts (as large as if seeds shared all of it) and that over seeds.
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Mean of a table of seeds and prompts, both of which are drawn, and half its interval.
+
+    Two-way random effects: variances of the means over prompts and over seeds, less what both
+    count; degrees of freedom by Satterthwaite.
     """
-    first, second, procedure = which
-    pairs = {}
-    for row in found.differences:
-        names = [name.rpartition("-") for name in (row.first, row.second)]
-        if row.procedure == procedure and names[0][2] == names[1][2]:
-            seed = names[0][2]
-            arms = names[0][0], names[1][0]
-            if arms in ((first, second), (second, first)):
-                sign = 1.0 if arms[0] == first else -1.0
-                pairs[seed] = (sign * row.difference.value, row.difference.stderr)
-    if not pairs:
-        return None
-    values, errors = np.array([pairs[seed] for seed in sorted(pairs)]).T
-    between = values.var(ddof=1) / values.size if values.size > 1 else 0.0
-    error = float(np.hypot(errors.mean(), np.sqrt(between)))
-    prompts = found.policies[f"{first}-{min(pairs)}"].prompts
-    reach = error * float(student.ppf((1 + LEVEL) / 2, prompts - 1))
+    seeds, prompts = values.shape
     mean = float(values.mean())
+    over_prompts = values.mean(axis=0).var(ddof=1) / prompts
+    over_seeds = 0.0
+    if seeds > 1:
+        rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + mean
+        noise = np.sum(rest**2) / ((seeds - 1) * (prompts - 1)) / (seeds * prompts)
+        over_seeds = max(0.0, values.mean(axis=1).var(ddof=1) / seeds - noise)
+    total = over_prompts + over_seeds
+    freedom = total**2 / (
+        over_prompts**2 / (prompts - 1) + over_seeds**2 / max(seeds - 1, 1)
+    )
+    return mean, float(np.sqrt(total) * student.ppf((1 + LEVEL) / 2, freedom))
+
+
+def difference(
+    base: pd.DataFrame,
+    main: dict[str, pd.DataFrame],
+    which: tuple[str, str, str],
+    expected: dict[tuple[str, str], CubicSpline],
+) -> dict[str, Any] | None:
+    """One arm minus another, paired by prompt and seed, over all seeds that both have."""
+    first, second, procedure = which
+    numbers = {arm: {n.rpartition("-")[2] for n in main if n.rpartition("-")[0] == arm}
+               for arm in (first, second)}  # fmt: skip
+    seeds = sorted(numbers[first] & numbers[second])
+    if not seeds:
+        return None
+    values = np.array(
+        [
+            by_prompt(main[f"{first}-{seed}"], base, procedure)
+            - by_prompt(main[f"{second}-{seed}"], base, procedure)
+            for seed in seeds
+        ]
+    )
+    mean, reach = interval(values)
     spent = {
-        name: float(np.mean([found.policies[f"{name}-{seed}"].kl.value for seed in pairs]))
-        for name in (first, second)
+        arm: float(np.mean([main[f"{arm}-{seed}"]["log_ratio"].mean() for seed in seeds]))
+        for arm in (first, second)
     }
     return {
         "first": first,
         "second": second,
         "procedure": procedure,
-        "seeds": len(pairs),
+        "seeds": len(seeds),
+        "by_seed": values.mean(axis=1).tolist(),
         "difference": mean,
         "low": mean - reach,
         "high": mean + reach,
@@ -284,9 +307,9 @@ def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], p
         for ax, procedure, title in zip(panels.flat, PROCEDURES, TITLES, strict=True):
             for arm, (label, colour, marker, line) in LOOK.items():
                 ax.plot(NATS, lines[arm, procedure], color=colour, linestyle=line, linewidth=1.2)
-                for long, fill, steps in (("", "none", 120), ("-600", "full", 600)):
+                for trainer, fill, told in (("", "full", ""), ("rloo-", "none", ", RLOO")):
                     mine = [
-                        r for r in rows if r["arm"] == arm + long and r["procedure"] == procedure
+                        r for r in rows if r["arm"] == trainer + arm and r["procedure"] == procedure
                     ]
                     if mine:
                         ys = np.array([r["observed"] for r in mine])
@@ -294,7 +317,7 @@ def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], p
                         ax.errorbar(
                             [r["kl"] for r in mine], ys, yerr=np.abs(ci - ys), fmt=marker,
                             color=colour, markersize=5, fillstyle=fill, linewidth=0.9,
-                            label=f"{label}, {steps} steps",
+                            label=label + told,
                         )  # fmt: skip
             ax.set_title(title)
             ax.set_xlabel("KL of whole sentences, nats")
