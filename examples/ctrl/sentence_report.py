@@ -27,6 +27,7 @@ TITLES = ("Single samples", "Best-of-2", "Best-of-4", "Best-of-8", "Worst-of-2",
 LAWS = {
     "identity": "identity", "exp10": "exp:10", "exp-10": "exp:-10", "log": "log",
     "optimal": "optimal@bon:4", "rloo-identity": "identity", "rloo-exp10": "exp:10",
+    "identity-600": "identity", "exp10-600": "exp:10", "exp-10-600": "exp:-10",
 }  # fmt: skip
 LOOK = {
     "raw": ("raw reward", "#777777", "x", ":"), "identity": ("identity", "#000000", "o", "-"),
@@ -34,6 +35,9 @@ LOOK = {
     "exp-10": ("-exp(-10u)", "#0072B2", "s", (0, (5, 1, 1, 1, 1, 1))),
     "optimal": ("optimum for Best-of-4", "#CC79A7", "D", (0, (1, 1))),
 }  # fmt: skip
+SHOWN = (
+    ("{}", "none", ", 300 steps"), ("{}-600", "full", ", 600 steps"), ("rloo-{}", "top", ", RLOO"),
+)  # fmt: skip
 COMPARED = (
     ("exp10", "identity", "bon:4"),
     ("exp10", "identity", "bon:8"),
@@ -42,6 +46,11 @@ COMPARED = (
     ("optimal", "identity", "bon:4"),
     ("identity", "raw", "standard"),
     ("rloo-exp10", "rloo-identity", "bon:8"),
+    ("exp10-600", "identity-600", "bon:4"),
+    ("exp10-600", "identity-600", "bon:8"),
+    ("exp-10-600", "identity-600", "won:4"),
+    ("exp10-600", "identity-600", "won:4"),
+    ("identity-600", "raw-600", "standard"),
 )
 KL = 0.3  # what arms were steered to
 NATS = np.linspace(0.1, 0.5, 7)  # prediction lines; between them by cubics
@@ -52,7 +61,7 @@ def judge(folder: Path, out: Path) -> None:
     """Everything from the scores in a folder."""
     runs = {path.stem: pd.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
     base = runs.pop("base-64")
-    known = {*LAWS, "raw"}
+    known = {*LAWS, "raw", "raw-600"}
     main = {name: each for name, each in runs.items() if name.rpartition("-")[0] in known}
     lines = predictions(base, NATS)
     expected = {where: CubicSpline(NATS, rates) for where, rates in lines.items()}
@@ -107,7 +116,7 @@ def predictions(base: pd.DataFrame, nats: np.ndarray) -> dict[tuple[str, str], n
     raw = [tilted_by_reward(rewards, float(kl)) for kl in nats]
     for procedure in PROCEDURES:
         rates = [np.mean([won(f, procedure) for f in tilts]) for tilts in raw]
-        out["raw", procedure] = np.array(rates)
+        out["raw", procedure] = out["raw-600", procedure] = np.array(rates)
     return out
 
 
@@ -180,22 +189,17 @@ def by_prompt(scores: pd.DataFrame, base: pd.DataFrame, procedure: str) -> np.nd
 def interval(values: np.ndarray) -> tuple[float, float]:
     """Mean of a table of seeds and prompts, both of which are drawn, and half its interval.
 
-    Two-way random effects: variances of the means over prompts and over seeds, less what both
-    count; degrees of freedom by Satterthwaite.
+    The variances of the mean over prompts and over seeds add up, each as if the other were not
+    there: what is in both counts twice, so that the interval is rather wide than narrow with few
+    seeds. Degrees of freedom by Satterthwaite.
     """
     seeds, prompts = values.shape
-    mean = float(values.mean())
     over_prompts = values.mean(axis=0).var(ddof=1) / prompts
-    over_seeds = 0.0
-    if seeds > 1:
-        rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + mean
-        noise = np.sum(rest**2) / ((seeds - 1) * (prompts - 1)) / (seeds * prompts)
-        over_seeds = max(0.0, values.mean(axis=1).var(ddof=1) / seeds - noise)
+    over_seeds = values.mean(axis=1).var(ddof=1) / seeds if seeds > 1 else 0.0
     total = over_prompts + over_seeds
-    freedom = total**2 / (
-        over_prompts**2 / (prompts - 1) + over_seeds**2 / max(seeds - 1, 1)
-    )
-    return mean, float(np.sqrt(total) * student.ppf((1 + LEVEL) / 2, freedom))
+    freedom = total**2 / (over_prompts**2 / (prompts - 1) + over_seeds**2 / max(seeds - 1, 1))
+    reach = np.sqrt(total) * student.ppf((1 + LEVEL) / 2, freedom)
+    return float(values.mean()), float(reach)
 
 
 def difference(
@@ -307,9 +311,11 @@ def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], p
         for ax, procedure, title in zip(panels.flat, PROCEDURES, TITLES, strict=True):
             for arm, (label, colour, marker, line) in LOOK.items():
                 ax.plot(NATS, lines[arm, procedure], color=colour, linestyle=line, linewidth=1.2)
-                for trainer, fill, told in (("", "full", ""), ("rloo-", "none", ", RLOO")):
+                for form, fill, told in SHOWN:
                     mine = [
-                        r for r in rows if r["arm"] == trainer + arm and r["procedure"] == procedure
+                        r
+                        for r in rows
+                        if r["arm"] == form.format(arm) and r["procedure"] == procedure
                     ]
                     if mine:
                         ys = np.array([r["observed"] for r in mine])

@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Arm:
 
 ARMS = (
     Arm("identity", "identity", tuned=0.75),
-    Arm("exp-10", "exp:-10", tuned=1.2),
+    Arm("exp-10", "exp:-10", tuned=1.6),
     Arm("exp10", "exp:10", tuned=0.8),
     Arm("raw", None, tuned=0.75),
     Arm("optimal", "optimal@bon:4", tuned=0.8),
@@ -60,6 +60,8 @@ ARMS = (
     Arm("rloo-identity", "identity", "trl-rloo", seeds=1, tuned=0.75),
     Arm("rloo-exp10", "exp:10", "trl-rloo", seeds=1, tuned=0.8),
 )
+# the same for twice the steps
+LONG = tuple(replace(arm, name=f"{arm.name}-600", steps=600) for arm in ARMS[:4])
 # how far from the prediction the identity ends, and why: one thing at a time is changed
 STUDY = (
     Arm("steps-30", "identity", steps=30),
@@ -68,7 +70,6 @@ STUDY = (
     Arm("batch-1024", "identity", batch=1024),
     Arm("width-16", "identity", width=16),
     Arm("width-128", "identity", width=128),
-    Arm("steps-1200", "identity", steps=1200),
 )
 
 
@@ -273,7 +274,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=KEPT)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[arm.name for arm in (*ARMS, *STUDY)])
+    parser.add_argument("--only", nargs="*", default=[arm.name for arm in (*ARMS, *LONG, *STUDY)])
     parser.add_argument("--report", action="store_true", help="train nothing")
     given = parser.parse_args()
     folder = given.out / "scores"
@@ -284,7 +285,7 @@ def main() -> None:
         torch.set_num_threads(1)
         shop = Workshop(given.out / "models")
         for seed in range(1, given.seeds + 1):
-            for arm in ARMS:
+            for arm in (*ARMS, *LONG):
                 if arm.name in given.only and seed <= (arm.seeds or given.seeds):
                     run(shop, arm, seed, given.steps, folder)
         for arm in STUDY:
