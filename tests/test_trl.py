@@ -111,6 +111,26 @@ def test_the_script_of_the_manual_trains(example, tmp_path):
     assert (tmp_path / "run" / "checkpoint-3").exists()
 
 
+# --------------------------------------------------------------------- many tokens, without TRL
+def test_a_penalty_token_by_token_leads_to_the_law_of_the_manual():
+    """Two tokens: the fixed point by gradient ascent of the expected update, and its formula."""
+    rng, beta = np.random.default_rng(0), 0.2
+    first, second = rng.dirichlet(np.ones(5)), rng.dirichlet(np.ones(6), size=5)
+    reward = rng.random((5, 6))
+    a, b = np.log(first), np.log(second)
+    for _ in range(400):  # natural gradient of E[reward - beta log-ratio of the token]
+        p, q = (np.exp(x - np.log(np.exp(x).sum(-1, keepdims=True))) for x in (a, b))
+        late = reward - beta * np.log(q / second)
+        early = (q * reward).sum(1) - beta * np.log(p / first)
+        a, b = a + early, b + late
+    kl = (p * np.log(p / first)).sum() + (q * np.log(q / second)).sum(1)
+    value = (p[:, None] * q * reward).sum()
+    claimed = (reward - value) / beta + kl[:, None]
+    found = np.log(p / first)[:, None] + np.log(q / second)
+    assert np.abs(found - claimed).max() < 1e-8
+    assert np.ptp(kl) > 0.05  # that sum matters here
+
+
 # --------------------------------------------------------------------- intervals of the report
 def test_intervals_cover_where_prompts_and_seeds_both_vary(example):
     from sentence_report import interval
