@@ -32,7 +32,7 @@ class Escapes:
     def run(self, call: Callable[[], object], told: str) -> None:
         """Call, and keep what is neither an answer nor the package's own error."""
         if sum(self.counts.values()) % _ALARM == 0:
-            faulthandler.dump_traceback_later(_END, exit=True)
+            faulthandler.dump_traceback_later(_END, exit=True, file=sys.__stderr__)
         before = time.process_time()
         try:
             with warnings.catch_warnings():
