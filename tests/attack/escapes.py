@@ -17,7 +17,7 @@ import numpy as np
 
 from infalign_theory.errors import InfalignError
 
-_PATIENCE = 10.0  # seconds of processor time; what takes longer hangs
+_PATIENCE = 30.0  # seconds of processor time, a first compilation included; what is longer hangs
 _ALARM, _END = 100, 900.0  # so many cases may take so many seconds, or the process ends, traced
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -32,7 +32,7 @@ class Escapes:
     def run(self, call: Callable[[], object], told: str) -> None:
         """Call, and keep what is neither an answer nor the package's own error."""
         if sum(self.counts.values()) % _ALARM == 0:
-            faulthandler.dump_traceback_later(_END, exit=True)
+            faulthandler.dump_traceback_later(_END, exit=True, file=sys.__stderr__)
         before = time.process_time()
         try:
             with warnings.catch_warnings():
