@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.mutants import Mutant, all_mutants, functions, sampled
+from tests.mutation.mutants import Mutant, functions, sampled
 from tests.mutation.running import HANGS, Verdict, run
 from tests.mutation.targets import GROUPS, ROOT, Group
 from tests.pages import replace_part
@@ -59,9 +59,7 @@ def drawn(group: Group, only: str, each: int, seed: int) -> dict[str, list[Mutan
     return found
 
 
-def challenge(
-    group: Group, mutants: dict[str, list[Mutant]], folder: Path | None
-) -> list[Judged]:
+def challenge(group: Group, mutants: dict[str, list[Mutant]], folder: Path | None) -> list[Judged]:
     """Run a group's mutants; those whose death an earlier run kept in the folder are not run."""
     kept = folder and folder / f"{group.name}_verdicts.json"
     verdicts = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {}

@@ -113,13 +113,13 @@ class _Outcome:
 
     failed: str = ""
 
-    def pytest_runtest_logreport(self, report) -> None:  # noqa: ANN001
+    def pytest_runtest_logreport(self, report) -> None:
         if report.outcome != "passed" and not self.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             self.failed = crash.message if crash else report.longreprtext[-300:] or report.outcome
 
 
-def _run(item, outcome: _Outcome) -> str:  # noqa: ANN001
+def _run(item, outcome: _Outcome) -> str:
     """Run one test; what failed, empty where nothing did."""
     outcome.failed = ""
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
@@ -157,7 +157,12 @@ def _record_all(items: list, modules: list[str], outcome: _Outcome, tell: Tell) 
 
 
 def _challenge(
-    mutant: Mutant, module: str, items: list, seconds: dict[str, float], outcome: _Outcome, tell: Tell
+    mutant: Mutant,
+    module: str,
+    items: list,
+    seconds: dict[str, float],
+    outcome: _Outcome,
+    tell: Tell,
 ) -> None:
     """Run tests against a mutant until one fails."""
     _give_code(module, mutant.function, mutant.source)
@@ -195,7 +200,7 @@ class _Session:
         self.group, self.mutants, self.known, self.tell = group, mutants, known, tell
         self.outcome = _Outcome()
 
-    def pytest_configure(self, config) -> None:  # noqa: ANN001
+    def pytest_configure(self, config) -> None:
         config.pluginmanager.register(self.outcome)
 
     def pytest_collection(self) -> None:
@@ -206,7 +211,7 @@ class _Session:
         settings.register_profile("unshrunk", settings.default, phases=phases)
         settings.load_profile("unshrunk")
 
-    def pytest_runtestloop(self, session) -> bool:  # noqa: ANN001
+    def pytest_runtestloop(self, session) -> bool:
         """Find out which test reaches what, then run each mutant."""
         items = {item.nodeid: item for item in session.items}
         told = self._recorded(session.items)
@@ -224,7 +229,7 @@ class _Session:
                 self.tell("mutant", [module, at, verdict.test, verdict.how, verdict.asked])
         return True
 
-    def pytest_internalerror(self, excrepr) -> None:  # noqa: ANN001
+    def pytest_internalerror(self, excrepr) -> None:
         """Do not let it go unheard."""
         self.tell("error", str(excrepr))
 
@@ -242,9 +247,7 @@ class _Session:
         return [(kind, what) for kind, what in told if what[0] in asked]
 
     def _judged(self, module: str, mutant: Mutant, asked: list, seconds: dict) -> Verdict:
-        told = _forked(
-            lambda tell: _challenge(mutant, module, asked, seconds, self.outcome, tell)
-        )
+        told = _forked(lambda tell: _challenge(mutant, module, asked, seconds, self.outcome, tell))
         kind, what = told[-1] if told else ("survived", None)
         started = [name for kind, name in told if kind == "start"]
         if kind == "failed":
@@ -254,9 +257,7 @@ class _Session:
         return Verdict(started[-1], HANGS, len(started))
 
 
-def run(
-    group: Group, mutants: dict[str, list[Mutant]], known: Path | None, heard: Tell
-) -> None:
+def run(group: Group, mutants: dict[str, list[Mutant]], known: Path | None, heard: Tell) -> None:
     """Challenge the mutants of a group's modules; ("tests", ...) and ("mutant", ...) are heard."""
 
     def work(tell: Tell) -> None:
@@ -276,4 +277,3 @@ def run(
             raise RuntimeError(f"pytest ended with {code}")
 
     _forked(work, heard)
-
