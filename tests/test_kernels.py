@@ -8,9 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
-from scipy import integrate, optimize
+from scipy import integrate, optimize, stats
 
-from infalign_theory.kernels import descent, segments, shooting, sorting, sums, terms
+from infalign_theory.kernels import (
+    descent,
+    segments,
+    shooting,
+    sorting,
+    sums,
+    terms,
+    ustatistics,
+)
 from infalign_theory.optima import closures
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature import panels
@@ -318,3 +326,13 @@ def test_the_tail_of_a_series_is_its_two_last_coefficients():
     values, analysis = rng.normal(size=4), rng.normal(size=(6, 4))
     expected = np.abs(analysis @ values)[-2:].sum()
     assert descent._tail(values, analysis) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("marked", [0, 3, 2500, 4999, 5000])
+def test_what_is_kept_of_many_is_hypergeometric(marked):
+    """Where ratios from any place but the mode would overflow."""
+    out = np.zeros(2001)
+    first, last = ustatistics._kept(5000, 2000, marked, out)
+    expected = stats.hypergeom.pmf(np.arange(first, last), 5000, marked, 2000)
+    assert out[first:last] == pytest.approx(expected, rel=1e-9, abs=1e-20)
+    assert expected.sum() == pytest.approx(1.0, abs=1e-9)
