@@ -336,3 +336,24 @@ def test_what_is_kept_of_many_is_hypergeometric(marked):
     expected = stats.hypergeom.pmf(np.arange(first, last), 5000, marked, 2000)
     assert out[first:last] == pytest.approx(expected, rel=1e-9, abs=1e-20)
     assert expected.sum() == pytest.approx(1.0, abs=1e-9)
+
+
+def test_means_over_ranges_and_their_transpose():
+    """Mean over each owner's samples of the mean of a range of rows, by slices."""
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(9, 2))
+    start, stop = np.array([0, 3, 3, 8, 2]), np.array([1, 9, 4, 9, 7])
+    owner, sizes = np.array([0, 0, 0, 1, 1]), np.array([3.0, 2.0])
+    expected = np.zeros((2, 2))
+    weights = np.zeros(9)
+    for a, b, who in zip(start, stop, owner, strict=True):
+        expected[who] += values[a:b].mean(axis=0) / sizes[who]
+        weights[a:b] += 1.0 / (b - a) / sizes[who] / 2.0
+    found = ustatistics.range_means(values, start, stop, owner, sizes)
+    assert found == pytest.approx(expected, rel=1e-13)
+    rows = ustatistics.range_weights(9, start, stop, owner, sizes)
+    assert rows == pytest.approx(weights, rel=1e-13)
+    assert rows @ values == pytest.approx(expected.mean(axis=0), rel=1e-13)
+    alone = ustatistics.range_weights(9, start[3:], stop[3:], np.array([0, 0]), sizes[:1])
+    assert alone[:2].tolist() == [0.0, 0.0]
+    assert alone[7] == 0.0
