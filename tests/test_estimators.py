@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from fractions import Fraction
 from itertools import combinations
@@ -324,6 +325,7 @@ def test_paired_difference_is_the_paired_t_test():
 @pytest.mark.parametrize(("method", "theirs"), [("bca", "BCa"), ("percentile", "percentile")])
 def test_bootstrap_is_the_one_of_scipy(method, theirs):
     x = np.random.default_rng(6).exponential(size=37)
+    named = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"
     found = uncertainty.bootstrap_over_prompts(x, rng=7, resamples=999, method=method, level=0.9)
     other = stats.bootstrap(
         (x,),
@@ -331,7 +333,7 @@ def test_bootstrap_is_the_one_of_scipy(method, theirs):
         n_resamples=999,
         confidence_level=0.9,
         method=theirs,
-        rng=np.random.default_rng(7),
+        **{named: np.random.default_rng(7)},
     )
     assert found.ci == pytest.approx(tuple(other.confidence_interval), rel=1e-12)
     assert found.stderr == pytest.approx(float(other.standard_error), rel=1e-12)

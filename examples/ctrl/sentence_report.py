@@ -18,13 +18,15 @@ from scipy.optimize import brentq
 from scipy.stats import t as student
 
 import infalign_theory as it
+from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics.estimators import win_rates
 from infalign_theory.output import write_atomically
 
 PROCEDURES = ("standard", "bon:2", "bon:4", "bon:8", "won:2", "won:4")
 TITLES = ("Single samples", "Best-of-2", "Best-of-4", "Best-of-8", "Worst-of-2", "Worst-of-4")
 LAWS = {
     "identity": "identity", "exp10": "exp:10", "exp-10": "exp:-10", "log": "log",
-    "optimal": "optimal@bon:4", "grpo-identity": "identity", "grpo-exp10": "exp:10",
+    "optimal": "optimal@bon:4", "rloo-identity": "identity", "rloo-exp10": "exp:10",
     "identity-600": "identity", "exp10-600": "exp:10", "exp-10-600": "exp:-10",
 }  # fmt: skip
 LOOK = {
@@ -33,6 +35,9 @@ LOOK = {
     "exp-10": ("-exp(-10u)", "#0072B2", "s", (0, (5, 1, 1, 1, 1, 1))),
     "optimal": ("optimum for Best-of-4", "#CC79A7", "D", (0, (1, 1))),
 }  # fmt: skip
+SHOWN = (
+    ("{}", "none", ", 300 steps"), ("{}-600", "full", ", 600 steps"), ("rloo-{}", "top", ", RLOO"),
+)  # fmt: skip
 COMPARED = (
     ("exp10", "identity", "bon:4"),
     ("exp10", "identity", "bon:8"),
@@ -40,15 +45,15 @@ COMPARED = (
     ("exp10", "identity", "won:4"),
     ("optimal", "identity", "bon:4"),
     ("identity", "raw", "standard"),
-    ("grpo-exp10", "grpo-identity", "bon:8"),
+    ("rloo-exp10", "rloo-identity", "bon:8"),
     ("exp10-600", "identity-600", "bon:4"),
     ("exp10-600", "identity-600", "bon:8"),
     ("exp-10-600", "identity-600", "won:4"),
     ("exp10-600", "identity-600", "won:4"),
     ("identity-600", "raw-600", "standard"),
 )
-KL = 0.5  # what arms were steered to
-NATS = np.linspace(0.2, 0.8, 7)  # prediction lines; between them by cubics
+KL = 0.3  # what arms were steered to
+NATS = np.linspace(0.1, 0.5, 7)  # prediction lines; between them by cubics
 LEVEL = 0.95
 
 
@@ -73,7 +78,7 @@ def judge(folder: Path, out: Path) -> None:
         "runs": rows,
         "distance": distances(rows),
         "differences": [
-            row for each in COMPARED if (row := difference(found, each, expected)) is not None
+            row for each in COMPARED if (row := difference(base, main, each, expected)) is not None
         ],
         "laws": laws(base, main, found),
         "study": [studied(runs, base, name) for name in others],
@@ -172,40 +177,62 @@ def distances(rows: list[dict[str, Any]]) -> dict[str, float]:
     return out | {"all": float(frame["distance"].mean())}
 
 
-def difference(
-    found: Any, which: tuple[str, str, str], expected: dict[tuple[str, str], CubicSpline]
-) -> dict[str, Any] | None:
-    """One arm minus another, paired by prompt, over all seeds that both have.
+def by_prompt(scores: pd.DataFrame, base: pd.DataFrame, procedure: str) -> np.ndarray:
+    """Unbiased win rate against the base of each prompt."""
+    ours, theirs = (
+        Groups.stack([each.to_numpy() for _, each in frame.groupby("prompt")["reward"]])
+        for frame in (scores, base)
+    )
+    return win_rates(ours, theirs, procedure)
 
-    Its error joins that over prompts (as large as if seeds shared all of it) and that over seeds.
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Mean of a table of seeds and prompts, both of which are drawn, and half its interval.
+
+    The variances of the mean over prompts and over seeds add up, each as if the other were not
+    there: what is in both counts twice, so that the interval is rather wide than narrow with few
+    seeds. Degrees of freedom by Satterthwaite.
     """
+    seeds, prompts = values.shape
+    over_prompts = values.mean(axis=0).var(ddof=1) / prompts
+    over_seeds = values.mean(axis=1).var(ddof=1) / seeds if seeds > 1 else 0.0
+    total = over_prompts + over_seeds
+    freedom = total**2 / (over_prompts**2 / (prompts - 1) + over_seeds**2 / max(seeds - 1, 1))
+    reach = np.sqrt(total) * student.ppf((1 + LEVEL) / 2, freedom)
+    return float(values.mean()), float(reach)
+
+
+def difference(
+    base: pd.DataFrame,
+    main: dict[str, pd.DataFrame],
+    which: tuple[str, str, str],
+    expected: dict[tuple[str, str], CubicSpline],
+) -> dict[str, Any] | None:
+    """One arm minus another, paired by prompt and seed, over all seeds that both have."""
     first, second, procedure = which
-    pairs = {}
-    for row in found.differences:
-        names = [name.rpartition("-") for name in (row.first, row.second)]
-        if row.procedure == procedure and names[0][2] == names[1][2]:
-            seed = names[0][2]
-            arms = names[0][0], names[1][0]
-            if arms in ((first, second), (second, first)):
-                sign = 1.0 if arms[0] == first else -1.0
-                pairs[seed] = (sign * row.difference.value, row.difference.stderr)
-    if not pairs:
+    numbers = {arm: {n.rpartition("-")[2] for n in main if n.rpartition("-")[0] == arm}
+               for arm in (first, second)}  # fmt: skip
+    seeds = sorted(numbers[first] & numbers[second])
+    if not seeds:
         return None
-    values, errors = np.array([pairs[seed] for seed in sorted(pairs)]).T
-    between = values.var(ddof=1) / values.size if values.size > 1 else 0.0
-    error = float(np.hypot(errors.mean(), np.sqrt(between)))
-    prompts = found.policies[f"{first}-{min(pairs)}"].prompts
-    reach = error * float(student.ppf((1 + LEVEL) / 2, prompts - 1))
-    mean = float(values.mean())
+    values = np.array(
+        [
+            by_prompt(main[f"{first}-{seed}"], base, procedure)
+            - by_prompt(main[f"{second}-{seed}"], base, procedure)
+            for seed in seeds
+        ]
+    )
+    mean, reach = interval(values)
     spent = {
-        name: float(np.mean([found.policies[f"{name}-{seed}"].kl.value for seed in pairs]))
-        for name in (first, second)
+        arm: float(np.mean([main[f"{arm}-{seed}"]["log_ratio"].mean() for seed in seeds]))
+        for arm in (first, second)
     }
     return {
         "first": first,
         "second": second,
         "procedure": procedure,
-        "seeds": len(pairs),
+        "seeds": len(seeds),
+        "by_seed": values.mean(axis=1).tolist(),
         "difference": mean,
         "low": mean - reach,
         "high": mean + reach,
@@ -284,9 +311,11 @@ def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], p
         for ax, procedure, title in zip(panels.flat, PROCEDURES, TITLES, strict=True):
             for arm, (label, colour, marker, line) in LOOK.items():
                 ax.plot(NATS, lines[arm, procedure], color=colour, linestyle=line, linewidth=1.2)
-                for long, fill, steps in (("", "none", 120), ("-600", "full", 600)):
+                for form, fill, told in SHOWN:
                     mine = [
-                        r for r in rows if r["arm"] == arm + long and r["procedure"] == procedure
+                        r
+                        for r in rows
+                        if r["arm"] == form.format(arm) and r["procedure"] == procedure
                     ]
                     if mine:
                         ys = np.array([r["observed"] for r in mine])
@@ -294,7 +323,7 @@ def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], p
                         ax.errorbar(
                             [r["kl"] for r in mine], ys, yerr=np.abs(ci - ys), fmt=marker,
                             color=colour, markersize=5, fillstyle=fill, linewidth=0.9,
-                            label=f"{label}, {steps} steps",
+                            label=label + told,
                         )  # fmt: skip
             ax.set_title(title)
             ax.set_xlabel("KL of whole sentences, nats")

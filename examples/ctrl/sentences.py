@@ -1,6 +1,6 @@
 """A world of sentences: a corpus made in place, a base model fitted to it, a learned reward model.
 
-Prompts are 64 pairs of a topic and a manner; a sentence is a walk over 48 words whose steps depend
+Prompts are 64 pairs of a topic and a manner; a sentence is a walk over 24 words whose steps depend
 on both, and ends by itself. The gold reward looks at words and at pairs of neighbours, its scale
 differs by prompt, and nobody sees it: the reward model is fitted to noisy preferences, and is what
 policies are trained on and judged by.
@@ -18,10 +18,10 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-WORDS = 48
+WORDS = 24
 SIDE = 8  # topics, and manners
 PROMPTS = SIDE * SIDE
-LONGEST = 12  # words of a sentence
+SHORTEST, LONGEST = 3, 6  # words of a sentence
 END, PAD, UNKNOWN = WORDS + 2 * SIDE, WORDS + 2 * SIDE + 1, WORDS + 2 * SIDE + 2
 SYMBOLS = WORDS + 2 * SIDE + 3
 NAMES = [
@@ -42,11 +42,11 @@ class World:
 
     Attributes
     ----------
-    first, follow : ndarray, shapes (48,) and (48, 48)
+    first, follow : ndarray, shapes (24,) and (24, 24)
         Logits of the first word, and of a word after another.
-    liking : ndarray, shape (64, 48)
+    liking : ndarray, shape (64, 24)
         What each prompt adds to the logit of a word.
-    worth, joint : ndarray, shapes (64, 48) and (48, 48)
+    worth, joint : ndarray, shapes (64, 24) and (24, 24)
         Gold reward of a word on a prompt, and of a word after another.
     scale : ndarray, shape (64,)
     """
@@ -76,7 +76,7 @@ class World:
         )
 
     def sentences(self, prompts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """One sentence a prompt, shape (M, 12), padded after its end."""
+        """One sentence a prompt, shape (M, 6), padded after its end."""
         out = np.full((prompts.size, LONGEST), PAD)
         logits = self.first + self.liking[prompts]
         going = np.ones(prompts.size, dtype=bool)
@@ -84,7 +84,7 @@ class World:
             word = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
             out[going, place] = word[going]
             logits = self.follow[word] + self.liking[prompts]
-            if place >= 4:  # from the fifth word on a sentence may end
+            if place >= SHORTEST - 1:  # from here on it may end
                 going &= rng.random(prompts.size) > 0.25
         return out
 
@@ -99,7 +99,7 @@ class World:
 
 
 def read(texts: Sequence[str]) -> np.ndarray:
-    """Words of completions as numbers, shape (M, 12); what is no word counts as nothing."""
+    """Words of completions as numbers, shape (M, 6); what is no word counts as nothing."""
     out = np.full((len(texts), LONGEST), PAD)
     for row, text in enumerate(texts):
         words = [NUMBER.get(name, UNKNOWN) for name in text.split()[:LONGEST]]
@@ -263,7 +263,7 @@ class RewardModel:
 
 
 def sample(model: Any, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sentences of a model with their end: prompts and tokens, shapes (64 count,) and (.., 12)."""
+    """Sentences of a model with their end: prompts and tokens, shapes (64 count,) and (.., 6)."""
     import torch
 
     torch.manual_seed(seed)
@@ -311,7 +311,7 @@ def train(
     *,
     steps: int = 120,
     batch: int = 256,
-    rate: float = 1.5e-3,
+    rate: float = 1e-3,
     seed: int = 0,
     callbacks: list[Any] | None = None,
     bind: Callable[[Any], None] = lambda trainer: None,

@@ -213,6 +213,7 @@ class _Session:
 
     def pytest_runtestloop(self, session) -> bool:
         """Find out which test reaches what, then run each mutant."""
+        assert not session.testsfailed, "some tests cannot be collected"
         items = {item.nodeid: item for item in session.items}
         told = self._recorded(session.items)
         seconds = {what[0]: what[1] for kind, what in told if kind == "test"}
