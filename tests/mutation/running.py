@@ -191,6 +191,16 @@ class Verdict:
     asked: int
 
 
+def _interpret() -> None:
+    """Run kernels as Python, with 0/0 and overflow as silent as in machine code."""
+    import numpy as np
+
+    from infalign_theory.kernels import _jit
+
+    _jit._dispatcher = lambda function: function
+    np.seterr(all="ignore")
+
+
 class _Session:
     """Takes the place of pytest's own loop over the tests."""
 
@@ -206,6 +216,9 @@ class _Session:
     def pytest_collection(self) -> None:
         """One failure is enough: Hypothesis need not look for the smallest."""
         from hypothesis import Phase, settings  # once pytest has prepared its plugin
+
+        if self.group.plain:
+            _interpret()
 
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile("unshrunk", settings.default, phases=phases)
@@ -265,12 +278,6 @@ def run(group: Group, mutants: dict[str, list[Mutant]], known: Path | None, hear
         quiet = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(quiet, stream)
-        import numba
-        import numpy as np
-
-        if group.plain:
-            numba.config.DISABLE_JIT = 1
-            np.seterr(all="ignore")  # as machine code does
         session = _Session(group, mutants, known, tell)
         with contextlib.redirect_stdout(sys.__stdout__):
             code = pytest.main([*_OPTIONS, "-m", _MARKS, *group.tests], plugins=[session])
