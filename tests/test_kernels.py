@@ -416,3 +416,30 @@ def test_means_over_ranges_and_their_transpose():
     alone = ustatistics.range_weights(9, start[3:], stop[3:], np.array([0, 0]), sizes[:1])
     assert alone[:2].tolist() == [0.0, 0.0]
     assert alone[7] == 0.0
+
+
+@pytest.mark.parametrize(("order", "power"), [(1, 2), (2, 3)])
+def test_leaving_samples_out_makes_sums_of_powers_unbiased(order, power):
+    """Of sum p^m: the one unbiased estimate is sum c (c-1) .. (c-m+1) / (K (K-1) .. (K-m+1))."""
+    groups = [[4.0, 1.0, 3.0], [2.0, 2.0], [1.0, 1.0, 5.0, 2.0], [3.0, 1.0]]
+    counts = np.concatenate(groups)
+    offsets = np.concatenate([[0], np.cumsum([len(group) for group in groups])]).astype(np.intp)
+    left, ends, owner, weights = segments.leave_out(counts, offsets, order)
+    assert ends[0] == 0
+    assert ends[-1] == left.size
+    assert owner.size == weights.size == ends.size - 1
+    found = np.zeros(len(groups))
+    for copy, who in enumerate(owner):
+        law = left[ends[copy] : ends[copy + 1]]
+        found[who] += weights[copy] * np.sum((law / law.sum()) ** power)
+    for here, group in zip(found, groups, strict=True):
+        expected = sum(math.perm(int(c), power) for c in group) / math.perm(int(sum(group)), power)
+        assert here == pytest.approx(expected, abs=1e-12)
+    assert segments.leave_out(counts, offsets, 0)[3].tolist() == [1.0] * len(groups)
+
+
+def test_running_masses_are_parts_of_each_group_s_own_sum():
+    mass, offsets = np.array([1.0, 3.0, 2.0, 2.0, 4.0]), np.array([0, 2, 5])
+    below, above = segments.running_masses(mass, offsets)
+    assert below.tolist() == [0.0, 0.25, 1.0, 0.0, 0.25, 0.5, 1.0]
+    assert above.tolist() == [1.0, 0.75, 0.0, 1.0, 0.75, 0.5, 0.0]
