@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
-from scipy import integrate, optimize
+from scipy import integrate, optimize, stats
 
 from infalign_theory.kernels import descent, segments, shooting, sorting, sums, terms, ustatistics
 from infalign_theory.kernels._jit import LightKernel, light_kernel
@@ -385,3 +385,61 @@ def test_the_tail_of_a_series_is_its_two_last_coefficients():
     values, analysis = rng.normal(size=4), rng.normal(size=(6, 4))
     expected = np.abs(analysis @ values)[-2:].sum()
     assert descent._tail(values, analysis) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("marked", [0, 3, 2500, 4999, 5000])
+def test_what_is_kept_of_many_is_hypergeometric(marked):
+    """Where ratios from any place but the mode would overflow."""
+    out = np.zeros(2001)
+    first, last = ustatistics._kept(5000, 2000, marked, out)
+    expected = stats.hypergeom.pmf(np.arange(first, last), 5000, marked, 2000)
+    assert out[first:last] == pytest.approx(expected, rel=1e-9, abs=1e-20)
+    assert expected.sum() == pytest.approx(1.0, abs=1e-9)
+
+
+def test_means_over_ranges_and_their_transpose():
+    """Mean over each owner's samples of the mean of a range of rows, by slices."""
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(9, 2))
+    start, stop = np.array([0, 3, 3, 8, 2]), np.array([1, 9, 4, 9, 7])
+    owner, sizes = np.array([0, 0, 0, 1, 1]), np.array([3.0, 2.0])
+    expected = np.zeros((2, 2))
+    weights = np.zeros(9)
+    for a, b, who in zip(start, stop, owner, strict=True):
+        expected[who] += values[a:b].mean(axis=0) / sizes[who]
+        weights[a:b] += 1.0 / (b - a) / sizes[who] / 2.0
+    found = ustatistics.range_means(values, start, stop, owner, sizes)
+    assert found == pytest.approx(expected, rel=1e-13)
+    rows = ustatistics.range_weights(9, start, stop, owner, sizes)
+    assert rows == pytest.approx(weights, rel=1e-13)
+    assert rows @ values == pytest.approx(expected.mean(axis=0), rel=1e-13)
+    alone = ustatistics.range_weights(9, start[3:], stop[3:], np.array([0, 0]), sizes[:1])
+    assert alone[:2].tolist() == [0.0, 0.0]
+    assert alone[7] == 0.0
+
+
+@pytest.mark.parametrize(("order", "power"), [(1, 2), (2, 3)])
+def test_leaving_samples_out_makes_sums_of_powers_unbiased(order, power):
+    """Of sum p^m: the one unbiased estimate is sum c (c-1) .. (c-m+1) / (K (K-1) .. (K-m+1))."""
+    groups = [[4.0, 1.0, 3.0], [2.0, 2.0], [1.0, 1.0, 5.0, 2.0], [3.0, 1.0]]
+    counts = np.concatenate(groups)
+    offsets = np.concatenate([[0], np.cumsum([len(group) for group in groups])]).astype(np.intp)
+    left, ends, owner, weights = segments.leave_out(counts, offsets, order)
+    assert ends[0] == 0
+    assert ends[-1] == left.size
+    assert owner.size == weights.size == ends.size - 1
+    found = np.zeros(len(groups))
+    for copy, who in enumerate(owner):
+        law = left[ends[copy] : ends[copy + 1]]
+        found[who] += weights[copy] * np.sum((law / law.sum()) ** power)
+    for here, group in zip(found, groups, strict=True):
+        expected = sum(math.perm(int(c), power) for c in group) / math.perm(int(sum(group)), power)
+        assert here == pytest.approx(expected, abs=1e-12)
+    assert segments.leave_out(counts, offsets, 0)[3].tolist() == [1.0] * len(groups)
+
+
+def test_running_masses_are_parts_of_each_group_s_own_sum():
+    mass, offsets = np.array([1.0, 3.0, 2.0, 2.0, 4.0]), np.array([0, 2, 5])
+    below, above = segments.running_masses(mass, offsets)
+    assert below.tolist() == [0.0, 0.25, 1.0, 0.0, 0.25, 0.5, 1.0]
+    assert above.tolist() == [1.0, 0.75, 0.0, 1.0, 0.75, 0.5, 0.0]

@@ -27,7 +27,7 @@ def test_a_mutant_is_one_change_of_the_code_that_computes():
         lines = zip(sound, mutant.source.splitlines(), strict=True)
         changed = [(old.strip(), new.strip()) for old, new in lines if old != new]
         assert changed == [(mutant.before, mutant.after)]
-        exec(compile(mutant.source, "mutant", "exec"), {})
+        compile(mutant.source, "mutant", "exec")
     found = {mutant.after: mutant.way for mutant in mutants}
     assert found["return 1.0 - (b + min(a, b)) if best else b[0]"] is Way.HALF
     assert found["return 1.0 - (b + max(a, b) / 2) if best else b[0]"] is Way.EXTREME

@@ -363,9 +363,8 @@ class Outcome:
         number = sum(map(len, self.refused.values()))
         spent = (time.process_time() - self.started) / 60.0
         yield (
-            f"{self.policies} of {len(policies())} policies, {self.cells} cells, {spent:.0f} minutes of "
-            f"one core: "
-            f"{len(self.broken)} beyond what is allowed, {number} policies refused.\n"
+            f"{self.policies} of {len(policies())} policies, {self.cells} cells, {spent:.0f} "
+            f"minutes of one core: {len(self.broken)} wrong, {number} policies refused.\n"
         )
         for what, (error, where) in (("W", self.worst), ("KL (relative)", self.worst_kl)):
             yield f"- worst error in {what}: {error:.2g} ({where});"

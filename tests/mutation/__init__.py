@@ -1,1 +1,1 @@
-"""Numerical code broken on purpose, one place at a time; see ``python -m tests.mutation --help``."""
+"""Numerical code broken on purpose, a place at a time: ``python -m tests.mutation --help``."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.mutation.explained import EXPLAINED
-from tests.mutation.mutants import Mutant, all_mutants, functions, sampled
+from tests.mutation.mutants import Mutant, functions, sampled
 from tests.mutation.running import HANGS, Verdict, run
 from tests.mutation.targets import GROUPS, ROOT, Group
 from tests.pages import replace_part
@@ -46,22 +46,20 @@ def short(module: str) -> str:
     return module.removeprefix("infalign_theory/").removesuffix(".py").replace("/", ".")
 
 
-def drawn(group: Group, only: str, each: int, seed: int) -> dict[str, list[Mutant]]:
+def drawn(group: Group, only: list[str], each: int, seed: int) -> dict[str, list[Mutant]]:
     """The mutants of a group's modules."""
     found = {}
     for module in group.modules:
         source = (ROOT / module).read_text(encoding="utf-8")
         names = [name for name, _ in functions(ast.parse(source))]
-        wanted = [name for name in names if only in f"{short(module)}.{name}"]
+        wanted = [name for name in names if any(text in f"{short(module)}.{name}" for text in only)]
         mutants = [mutant for name in wanted for mutant in sampled(source, name, each, seed)]
         if mutants:
             found[module] = mutants
     return found
 
 
-def challenge(
-    group: Group, mutants: dict[str, list[Mutant]], folder: Path | None
-) -> list[Judged]:
+def challenge(group: Group, mutants: dict[str, list[Mutant]], folder: Path | None) -> list[Judged]:
     """Run a group's mutants; those whose death an earlier run kept in the folder are not run."""
     kept = folder and folder / f"{group.name}_verdicts.json"
     verdicts = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {}
@@ -138,7 +136,9 @@ def report(found: list[Judged], each: int, seed: int) -> str:
 def main() -> int:
     """Break, run, tell; 1 where a mutant survives unexplained."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--only", default="", help="functions whose dotted name has this text")
+    asked.add_argument(
+        "--only", nargs="+", default=[""], help="functions whose dotted name has one of these texts"
+    )
     asked.add_argument("--each", type=int, default=10, help="mutants a function")
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--group", choices=[group.name for group in GROUPS])

@@ -1,4 +1,4 @@
-"""Ways to break a function on purpose: every mutant is one change of one node of its syntax tree."""
+"""Ways to break a function on purpose: a mutant is one change of one node of its syntax tree."""
 
 from __future__ import annotations
 
@@ -135,7 +135,9 @@ def _keyword(given: ast.keyword) -> ast.keyword | None:
         other = 1 if ast.unparse(given.value) == "0" else 0
         return ast.keyword(given.arg, ast.Constant(other))
     if given.arg == "side" and isinstance(given.value, ast.Constant):
-        return ast.keyword("side", ast.Constant("left" if given.value.value == "right" else "right"))
+        return ast.keyword(
+            "side", ast.Constant("left" if given.value.value == "right" else "right")
+        )
     return None
 
 
@@ -258,7 +260,9 @@ def all_mutants(source: str, wanted: str) -> list[Mutant]:
 
 def _changed_lines(before: list[str], after: list[str]) -> tuple[str, str]:
     if len(before) != len(after):  # a branch that became empty, a line that was joined
-        at = next(i for i, pair in enumerate(zip(before, after, strict=False)) if len(set(pair)) > 1)
+        at = next(
+            i for i, pair in enumerate(zip(before, after, strict=False)) if len(set(pair)) > 1
+        )
         return before[at].strip(), after[at].strip()
     old, new = next((a, b) for a, b in zip(before, after, strict=True) if a != b)
     return old.strip(), new.strip()

@@ -113,13 +113,13 @@ class _Outcome:
 
     failed: str = ""
 
-    def pytest_runtest_logreport(self, report) -> None:  # noqa: ANN001
+    def pytest_runtest_logreport(self, report) -> None:
         if report.outcome != "passed" and not self.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             self.failed = crash.message if crash else report.longreprtext[-300:] or report.outcome
 
 
-def _run(item, outcome: _Outcome) -> str:  # noqa: ANN001
+def _run(item, outcome: _Outcome) -> str:
     """Run one test; what failed, empty where nothing did."""
     outcome.failed = ""
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
@@ -157,7 +157,12 @@ def _record_all(items: list, modules: list[str], outcome: _Outcome, tell: Tell) 
 
 
 def _challenge(
-    mutant: Mutant, module: str, items: list, seconds: dict[str, float], outcome: _Outcome, tell: Tell
+    mutant: Mutant,
+    module: str,
+    items: list,
+    seconds: dict[str, float],
+    outcome: _Outcome,
+    tell: Tell,
 ) -> None:
     """Run tests against a mutant until one fails."""
     _give_code(module, mutant.function, mutant.source)
@@ -186,6 +191,16 @@ class Verdict:
     asked: int
 
 
+def _interpret() -> None:
+    """Run kernels as Python, with 0/0 and overflow as silent as in machine code."""
+    import numpy as np
+
+    from infalign_theory.kernels import _jit
+
+    _jit._dispatcher = lambda function: function
+    np.seterr(all="ignore")
+
+
 class _Session:
     """Takes the place of pytest's own loop over the tests."""
 
@@ -195,19 +210,23 @@ class _Session:
         self.group, self.mutants, self.known, self.tell = group, mutants, known, tell
         self.outcome = _Outcome()
 
-    def pytest_configure(self, config) -> None:  # noqa: ANN001
+    def pytest_configure(self, config) -> None:
         config.pluginmanager.register(self.outcome)
 
     def pytest_collection(self) -> None:
         """One failure is enough: Hypothesis need not look for the smallest."""
         from hypothesis import Phase, settings  # once pytest has prepared its plugin
 
+        if self.group.plain:
+            _interpret()
+
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile("unshrunk", settings.default, phases=phases)
         settings.load_profile("unshrunk")
 
-    def pytest_runtestloop(self, session) -> bool:  # noqa: ANN001
+    def pytest_runtestloop(self, session) -> bool:
         """Find out which test reaches what, then run each mutant."""
+        assert not session.testsfailed, "some tests cannot be collected"
         items = {item.nodeid: item for item in session.items}
         told = self._recorded(session.items)
         seconds = {what[0]: what[1] for kind, what in told if kind == "test"}
@@ -224,7 +243,7 @@ class _Session:
                 self.tell("mutant", [module, at, verdict.test, verdict.how, verdict.asked])
         return True
 
-    def pytest_internalerror(self, excrepr) -> None:  # noqa: ANN001
+    def pytest_internalerror(self, excrepr) -> None:
         """Do not let it go unheard."""
         self.tell("error", str(excrepr))
 
@@ -242,9 +261,7 @@ class _Session:
         return [(kind, what) for kind, what in told if what[0] in asked]
 
     def _judged(self, module: str, mutant: Mutant, asked: list, seconds: dict) -> Verdict:
-        told = _forked(
-            lambda tell: _challenge(mutant, module, asked, seconds, self.outcome, tell)
-        )
+        told = _forked(lambda tell: _challenge(mutant, module, asked, seconds, self.outcome, tell))
         kind, what = told[-1] if told else ("survived", None)
         started = [name for kind, name in told if kind == "start"]
         if kind == "failed":
@@ -254,21 +271,13 @@ class _Session:
         return Verdict(started[-1], HANGS, len(started))
 
 
-def run(
-    group: Group, mutants: dict[str, list[Mutant]], known: Path | None, heard: Tell
-) -> None:
+def run(group: Group, mutants: dict[str, list[Mutant]], known: Path | None, heard: Tell) -> None:
     """Challenge the mutants of a group's modules; ("tests", ...) and ("mutant", ...) are heard."""
 
     def work(tell: Tell) -> None:
         quiet = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(quiet, stream)
-        import numba
-        import numpy as np
-
-        if group.plain:
-            numba.config.DISABLE_JIT = 1
-            np.seterr(all="ignore")  # as machine code does
         session = _Session(group, mutants, known, tell)
         with contextlib.redirect_stdout(sys.__stdout__):
             code = pytest.main([*_OPTIONS, "-m", _MARKS, *group.tests], plugins=[session])
@@ -276,4 +285,3 @@ def run(
             raise RuntimeError(f"pytest ended with {code}")
 
     _forked(work, heard)
-

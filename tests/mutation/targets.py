@@ -39,7 +39,7 @@ GROUPS = [
         ),
         _tests(
             "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
-            "self_play", "pairs",
+            "self_play", "pairs", "fitting", "spread",
         ),
         plain=True,
     ),
