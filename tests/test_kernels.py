@@ -443,3 +443,21 @@ def test_running_masses_are_parts_of_each_group_s_own_sum():
     below, above = segments.running_masses(mass, offsets)
     assert below.tolist() == [0.0, 0.25, 1.0, 0.0, 0.25, 0.5, 1.0]
     assert above.tolist() == [1.0, 0.75, 0.0, 1.0, 0.75, 0.5, 0.0]
+
+
+def test_the_series_of_the_divergence_near_one():
+    for a in (-0.0499, -0.02, 1e-9, 0.03, 0.0499):
+        with mp.workdps(40):
+            exact = mp.exp(mpf(a)) * (mpf(a) - 1) + 1
+        assert sums.near_one(a) == pytest.approx(float(exact), rel=1e-14, abs=0.0)
+
+
+def test_sums_and_terms_place_by_place():
+    below, above = sums.cumulative_sums(np.array([1.0, 3.0]))
+    assert (below.tolist(), above.tolist()) == ([0.0, 0.25, 1.0], [1.0, 0.75, 0.0])
+    p, q = np.array([0.1, 0.4, 0.9]), np.array([0.8, 0.5, 0.05])
+    rows = np.array([[0.0, 2.0, 0.5, 0.0, 1.0]])
+    assert terms.evaluate_all(p, q, rows).tolist() == [
+        terms.evaluate(x, y, rows) for x, y in zip(p, q, strict=True)
+    ]
+    assert terms.evaluate(0.25, 0.75, rows) == pytest.approx(0.0625 * 0.75**0.5, rel=1e-14)
