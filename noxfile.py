@@ -1,5 +1,8 @@
 """The gates of this project, one verb each; ``nox -l`` lists them."""
 
+import os
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "imports", "tests"]
@@ -23,14 +26,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy --strict."""
-    install(session, "-e", ".[test,lint]")
+    install(session, "-e", ".[lint,distributed]")
     session.run("mypy")
 
 
 @nox.session
 def imports(session: nox.Session) -> None:
     """The direction of travel between the rooms."""
-    install(session, "-e", ".[test]")
+    install(session, "-e", ".[lint]")
     session.run("lint-imports")
 
 
@@ -43,17 +46,17 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_marked(session: nox.Session) -> None:
-    """What the default run leaves out and CI runs: slow, dask, notebook, browser."""
-    install(session, "-e", ".[test,lint,notebook]")
-    marked = "(slow or dask or notebook or browser) and not (simulation or train)"
+    """What the default run leaves out and CI runs: slow, dask, notebook, browser, train."""
+    install(session, "-e", ".[test,lint,train]")
+    marked = "(slow or dask or notebook or browser or train) and not simulation"
     session.run("python", "-m", "pytest", "tests", "-m", marked, *session.posargs)
 
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """Simulations and real training runs: many minutes to hours."""
+    """Simulations and longer training runs: many minutes to hours."""
     install(session, "-e", ".[test,train]")
-    session.run("python", "-m", "pytest", "tests", "-m", "simulation or train", *session.posargs)
+    session.run("python", "-m", "pytest", "tests", "-m", "simulation", *session.posargs)
 
 
 @nox.session
@@ -64,7 +67,8 @@ def attack(session: nox.Session) -> None:
     session.run("python", "-m", "tests.attack.pairs", "--count", "500")
     session.run("python", "-m", "tests.attack.calls")
     session.run("python", "-m", "tests.attack.laws")
-    session.run("python", "-m", "tests.attack.texts", "--texts", "1000000")
+    counts = ["--texts", "1000000", "--files", "100000", "--commands", "10000"]
+    session.run("python", "-m", "tests.attack.texts", *counts)
 
 
 @nox.session
@@ -95,3 +99,30 @@ def versions(session: nox.Session) -> None:
     """The default tests under every supported Python."""
     session.install("-e", ".[test]")
     session.run("python", "-m", "pytest")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The default tests with the lowest versions that pyproject.toml allows."""
+    session.install("uv")
+    lowest_direct = ["--resolution", "lowest-direct", "--upgrade"]
+    session.run("uv", "pip", "install", *lowest_direct, "-e", ".[test]")
+    # old releases say that parts of newer ones, which they stand on, are deprecated
+    old = ["-W", "ignore::DeprecationWarning"]
+    session.run("python", "-m", "pytest", *old, *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """Wheel and source distribution, each installed by itself and run away from the repository."""
+    session.install("build", "uv")
+    made = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "build", "--outdir", str(made / "dist"))
+    for file in sorted((made / "dist").iterdir()):
+        home = made / file.suffix.strip(".")
+        session.run("uv", "venv", "--clear", "--python", session.python or "3", str(home))
+        python = str(home / ("Scripts" if os.name == "nt" else "bin") / "python")
+        session.run("uv", "pip", "install", "--python", python, str(file))
+        with session.chdir(home):
+            session.run(python, "-m", "infalign_theory", "doctor", external=True)
+            session.run(python, "-m", "infalign_theory", "reproduce", "--help", external=True)

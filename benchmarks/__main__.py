@@ -14,9 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import infalign_theory as it
-from benchmarks import continuous, discrete, processes, scores
+from benchmarks import continuous, discrete, limits, processes, scores, validate
 
-PACKAGES = ["numpy", "scipy", "numba", "cvxpy", "clarabel", "pandas"]
+PACKAGES = ["numpy", "scipy", "numba", "duckdb", "cvxpy", "clarabel", "pandas"]
 
 
 def page() -> str:
@@ -29,7 +29,7 @@ def page() -> str:
         + "."
     )
     lines += ["", "| work | ours | peer | theirs | ratio | wanted | accuracy |", "|" + "---|" * 7]
-    for part in (continuous, discrete, scores):
+    for part in (continuous, discrete, scores, validate):
         for row in part.rows():
             ratio = float(f"{row.theirs.median / row.ours.median:.3g}")
             lines.append(
@@ -37,11 +37,13 @@ def page() -> str:
                 f"| {row.wanted} | {row.accuracy} |"
             )
     lines += ["", "| work | time | wanted |", "|---|---|---|"]
-    for work, spent, wanted in [*continuous.alone(), *processes.rows()]:
+    for work, spent, wanted in [*continuous.alone(), *validate.alone(), *processes.rows()]:
         lines.append(f"| {work} | {spent} | {wanted} |")
     lines += ["", "| growth of time | power of the size |", "|---|---|"]
-    for work, exponent in discrete.growth():
-        lines.append(f"| {work} | {exponent:.2f} |")
+    for part in (continuous, discrete, validate):
+        for work, exponent in part.growth():
+            lines.append(f"| {work} | {exponent:.2f} |")
+    lines += ["", *limits.section()]
     return "\n".join(lines) + "\n"
 
 

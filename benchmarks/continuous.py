@@ -91,3 +91,20 @@ def alone() -> Iterator[tuple[str, Spent, str]]:
     yield "optimum of order:2/3 by KL", clock(lambda: it.optimum("order:2/3", kl=0.3), 3), "100 ms"
     mixture = "mix:0.5*standard+0.5*bon:8"
     yield "optimum of a mixture by KL", clock(lambda: it.optimum(mixture, kl=0.3), 3), "43 ms"
+
+
+def growth() -> Iterator[tuple[str, float]]:
+    """Exponent of the time in the number of points, 10 to 10^4."""
+    sizes = [10, 100, 1_000, 10_000]
+    for name in ("optimal", "exp:10"):
+        times = [
+            clock(
+                lambda n=size, name=name: it.frontier(
+                    name, f"bon:{N}", kl=np.linspace(0.01, 2.0, n)
+                ),
+                3,
+            ).median
+            for size in sizes
+        ]
+        exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+        yield f"frontier of {name}, bon:{N}, points 10 to 10^4", float(exponent)

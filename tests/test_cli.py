@@ -347,7 +347,7 @@ def sane(arguments):
 
 @pytest.mark.slow
 @settings(
-    max_examples=250, deadline=None,
+    max_examples=80, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
 )  # fmt: skip
 @given(st.lists(WORDS, max_size=9).filter(sane))

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from refusals import Refusals
-from scipy.optimize import minimize
 
 import infalign_theory as it
 from infalign_theory.errors import InfalignError, OutOfReachError, PrecisionError
@@ -246,6 +245,35 @@ def grid_objectives(name, p, beta, grid=GRID):
     return wins - beta * kls, wins, kls
 
 
+def refined(name, p, beta):
+    """The largest objective: ever finer grids of log-masses around the best points of a first."""
+    if p.size == 1:
+        return objective(name, np.ones(1), p, beta)
+    first = GRID if p.size == 3 else np.stack([LINE, 1 - LINE], axis=1)
+    best = -np.inf
+    starts = first[np.argsort(grid_objectives(name, p, beta, first)[0])[-3:]]
+    for start in np.log(np.concatenate([[p], starts])):
+        z, width = start - start[-1], 2.0
+        while width > 1e-8 and z.min() > -700.0:
+            around = z + width * CUBE[p.size]
+            law = np.exp(around - around.max(axis=1, keepdims=True))
+            law = np.maximum(law / law.sum(axis=1, keepdims=True), 1e-300)
+            found = grid_objectives(name, p, beta, law)[0]
+            at = int(np.argmax(found))
+            best, moved = max(best, float(found[at])), np.abs(around[at] - z).max()
+            z, width = around[at], 2.0 * width if moved > 0.9 * width else width / 4
+    return best
+
+
+NEAR = np.logspace(-12, -0.4, 60)
+LINE = np.concatenate([NEAR, 1 - NEAR[::-1]])
+STEPS = np.linspace(-1.0, 1.0, 13)
+CUBE = {
+    2: np.stack([STEPS, 0 * STEPS], axis=1),
+    3: np.array([[a, b, 0.0] for a in STEPS for b in STEPS]),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bon", "won"])
 def test_three_atoms_by_brute_force(kind):
@@ -257,28 +285,7 @@ def test_three_atoms_by_brute_force(kind):
         found = it.optimum(name, beta=beta, base=base)
         assert misfit(name, found.policy.probs, p, beta) < 1e-10
         assert found.policy.probs.sum() == pytest.approx(1.0, abs=1e-12)
-        if p.size == 3:
-            starts = GRID[np.argsort(grid_objectives(name, p, beta)[0])[-3:]]
-        else:
-            near = np.logspace(-12, -0.4, 60)
-            line = np.concatenate([near, 1 - near[::-1]])
-            starts = np.stack([line, 1 - line], axis=1) if p.size == 2 else np.ones((1, 1))
-            scores = [objective(name, start, p, beta) for start in starts]
-            starts = starts[np.argsort(scores)]
-
-        def cost(z, p=p, name=name, beta=beta):
-            q = np.exp(z - z.max())
-            return -objective(name, np.maximum(q / q.sum(), 1e-300), p, beta)
-
-        best = max(-cost(np.log(start)) for start in starts)
-        for start in [p, *np.maximum(starts[-3:], 1e-12)]:
-            polished = minimize(
-                cost,
-                np.log(start),
-                method="Nelder-Mead",
-                options={"xatol": 1e-7, "fatol": 1e-13, "maxiter": 800, "maxfev": 800},
-            )
-            best = max(best, -polished.fun)
+        best = refined(name, p, beta)
         if kind == "won":
             # policies that drop atoms altogether lie beyond any grid: climb to them
             cuts = [np.where(np.arange(p.size) < cut, 1e-14, p) for cut in range(p.size)]
@@ -402,7 +409,7 @@ def invisible(name, p):
     "probs", [[0.7, 0.3], [0.2, 0.5, 0.3], [0.6, 0.2, 0.2], [0.34, 0.48, 0.18]]
 )
 @pytest.mark.parametrize("name", ["won:16", "won:40", "won:699"])
-@pytest.mark.parametrize("part", [1e-7, 1e-3, 0.05, 0.4, 0.8, 0.97, 0.9999])
+@pytest.mark.parametrize("part", [1e-7, 0.05, 0.8, 0.9999])
 def test_a_budget_inside_a_jump_is_spent_and_bounded(probs, name, part):
     p = np.array(probs)
     kl = part * -np.log(p[-1])
@@ -426,7 +433,7 @@ def test_a_budget_inside_a_jump_is_spent_and_bounded(probs, name, part):
         assert found.hull_win_rate == pytest.approx(chord, abs=1e-8)
 
 
-def equal_kl_points(p, kl, count=4000):
+def equal_kl_points(p, kl, count=1000):
     """Policies on two or three atoms that spend a KL exactly: rays from the base."""
     if p.size == 2:
         directions = np.array([[-1.0, 1.0], [1.0, -1.0]])

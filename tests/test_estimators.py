@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from fractions import Fraction
 from itertools import combinations
@@ -42,6 +43,27 @@ def duel(ours, theirs):
     """Average win over all pairs, ties counted half, exactly."""
     won = sum(2 * (a > b) + (a == b) for a in ours for b in theirs)
     return Fraction(won, 2 * len(ours) * len(theirs))
+
+
+# ------------------------------------------------------------------------------- order is all
+@pytest.mark.parametrize("change", [lambda x: np.exp(x) - 3.0, lambda x: 1e-3 * x**3, np.arctan])
+def test_an_increasing_map_of_the_scores_changes_no_bit(change):
+    rng = np.random.default_rng(7)
+    ours, theirs = (np.sort(rng.integers(-4, 5, (30, 8)), axis=1).astype(float) for _ in range(2))
+    truth = rng.random(ours.size)
+
+    def found(a, b):
+        a, b = Groups.stack(list(a)), Groups.stack(list(b))
+        ranks = calibrate(a, b)
+        yield from (est.win_rates(a, b, name) for name in ("standard", "bon:4", "won:3"))
+        yield from (est.picked_truth(a, truth, name) for name in ("bon:4", "won:3"))
+        yield est.picked_win_rates(a, truth, b, truth, "bon:2")
+        yield from (est.tie_fractions(a), est.cross_tie_fractions(a, b), ranks.rewards)
+        yield divergence.plugin_kl(a, "bon:4")
+
+    for before, after in zip(found(ours, theirs), found(change(ours), change(theirs)), strict=True):
+        assert before.tobytes() == after.tobytes()
+        assert np.std(before) > 0.0
 
 
 # ------------------------------------------------------------------------------- win rates, exactly
@@ -156,6 +178,61 @@ def test_the_truth_of_the_pick_is_the_average_over_subsets_with_ties_shared(samp
     assert np.isnan(est.picked_truth(proxy, truth, f"bon:{len(samples) + 1}")[0])
 
 
+PAIRS = [
+    [(0, 1.0), (0, 0.0), (2, 0.5), (2, 0.5)],
+    [(1, 0.0), (1, 1.0), (1, 0.5)],
+    [(-1, 0.2), (0, 0.1), (0, 0.7), (3, 0.1), (3, 0.4)],
+    [(5, 1.0), (6, 0.0)],
+]
+
+
+def picked(samples, name):
+    """Each truth that a pick can have, with its chance: all subsets, equal proxies alike."""
+    kind, _, n = name.partition(":")
+    chosen = list(combinations(samples, int(n or 1)))
+    for subset in chosen:
+        kept = PICKS.get(kind, max)(proxy for proxy, _ in subset)
+        truths = [truth for proxy, truth in subset if proxy == kept]
+        yield from ((truth, 1.0 / len(truths) / len(chosen)) for truth in truths)
+
+
+@pytest.mark.parametrize("theirs", ["standard", "bon:2", "won:2"])
+@pytest.mark.parametrize("ours", ["standard", "bon:2", "won:2"])
+def test_true_win_rates_of_picks_are_the_average_over_all_pairs_of_subsets(ours, theirs):
+    sides = [PAIRS, [*PAIRS[1:], PAIRS[0]]]
+    groups = [Groups.stack([[proxy for proxy, _ in one] for one in side]) for side in sides]
+    truths = [[truth for one in side for _, truth in one] for side in sides]
+    found = est.picked_win_rates(
+        groups[0], truths[0], groups[1], truths[1], ours, against_procedure=theirs
+    )
+    for here, a, b in zip(found, *sides, strict=True):
+        won = sum(
+            p * q * ((x > y) + (x == y) / 2)
+            for x, p in picked(a, ours)
+            for y, q in picked(b, theirs)
+        )
+        assert here == pytest.approx(won, abs=1e-14)
+
+
+def test_true_win_rates_need_samples_and_truths_of_both_sides():
+    one, two = Groups.stack([[1, 2], [1, 2], [1, 2]]), Groups.stack([[0, 3], [0], [0, 3]])
+    for aligned, base, truths in ((one, two, (6, 5)), (two, one, (5, 6))):
+        known = [np.linspace(0.0, 1.0, size) for size in truths]
+        known[0][-1] = np.nan
+        found = est.picked_win_rates(aligned, known[0], base, known[1], "bon:2")
+        assert np.isnan(found).tolist() == [False, True, True]
+
+
+def test_ties_are_counted_prompt_by_prompt():
+    a, b = (
+        Groups.stack([[1, 1, 2], [5], [3, 3, 3, 3], [1, 2]]),
+        Groups.stack([[1], [5, 5], [4], [1, 3]]),
+    )
+    assert est.tie_fractions(a) == pytest.approx([1 / 3, np.nan, 1.0, 0.0], nan_ok=True)
+    assert est.cross_tie_fractions(a, b) == pytest.approx([2 / 3, 1.0, 0.0, 1 / 4])
+    assert est.mean_tie_fraction(a) == pytest.approx((1 / 3 + 1.0) / 4)
+
+
 @pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=7), st.integers(1, 8))
@@ -248,6 +325,7 @@ def test_paired_difference_is_the_paired_t_test():
 @pytest.mark.parametrize(("method", "theirs"), [("bca", "BCa"), ("percentile", "percentile")])
 def test_bootstrap_is_the_one_of_scipy(method, theirs):
     x = np.random.default_rng(6).exponential(size=37)
+    named = "rng" if "rng" in inspect.signature(stats.bootstrap).parameters else "random_state"
     found = uncertainty.bootstrap_over_prompts(x, rng=7, resamples=999, method=method, level=0.9)
     other = stats.bootstrap(
         (x,),
@@ -255,7 +333,7 @@ def test_bootstrap_is_the_one_of_scipy(method, theirs):
         n_resamples=999,
         confidence_level=0.9,
         method=theirs,
-        rng=np.random.default_rng(7),
+        **{named: np.random.default_rng(7)},
     )
     assert found.ci == pytest.approx(tuple(other.confidence_interval), rel=1e-12)
     assert found.stderr == pytest.approx(float(other.standard_error), rel=1e-12)

@@ -308,6 +308,16 @@ def test_prompts_without_samples_are_counted():
     assert (more.prompts, more.excluded, more.k.excluded, full.excluded) == (30, 2, 2, 0)
 
 
+def test_prompts_that_are_all_alike_leave_no_error():
+    base, tuned = [[1.0, 2.0, 3.0, 4.0]] * 3, [[2.5, 3.0, 4.5, 3.5]] * 3
+    found = fit_tilt(calibrate(Groups.stack(np.array(tuned)), Groups.stack(np.array(base))), "log")
+    assert found.k.stderr == pytest.approx(0.0, abs=1e-12)
+    rate = found.win_rate("bon:2")
+    assert rate.stderr == pytest.approx(0.0, abs=1e-12)
+    policy = it.align("log", beta=1.0 / found.k.value)
+    assert rate.value == pytest.approx(it.win_rate(policy, "bon:2"), abs=1e-9)
+
+
 def test_samples_beyond_every_base_sample_are_out_of_reach(refused):
     rng = np.random.default_rng(12)
     b = rng.random((20, 9))

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
-from scipy import integrate, optimize
+from scipy import integrate, optimize, stats
 
-from infalign_theory.kernels import descent, segments, shooting, sorting, sums, terms
+from infalign_theory.kernels import descent, segments, shooting, sorting, sums, terms, ustatistics
+from infalign_theory.kernels._jit import LightKernel, light_kernel
 from infalign_theory.optima import closures
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature import panels
@@ -182,7 +183,7 @@ def test_all_roots_against_a_fine_scan(procedure, k, seed):
     def miss(x):
         return shooting.descend(x, k, p, half_b, g.slope_terms, work)
 
-    roots, directions = shooting.all_roots(k, p, half_b, g.slope_terms, False)
+    roots, directions = shooting.all_roots(k, p, half_b, g.slope_terms, 0)
     low = np.log(p[0]) - np.log1p(-p[0])
     xs = np.linspace(low + 1e-9, 40.0, 6001)
     values = np.array([miss(x) for x in xs])
@@ -193,9 +194,10 @@ def test_all_roots_against_a_fine_scan(procedure, k, seed):
     assert sorted(roots[roots < 40.0]) == pytest.approx(found, abs=1e-8)
     assert (np.sort(roots)[::2].size - roots.size // 2) in (0, 1)
     assert directions[np.argsort(roots)][0] == 1.0
+    known, turns = shooting.all_roots(k, p, half_b, g.slope_terms, g.curvature)
+    assert np.sort(known) == pytest.approx(np.sort(roots), abs=1e-9)
+    assert turns[np.argsort(known)].tolist() == directions[np.argsort(roots)].tolist()
     if g.curvature > 0:
-        unique, _ = shooting.all_roots(k, p, half_b, g.slope_terms, True)
-        assert unique == pytest.approx(roots, abs=1e-9)
         assert roots.size == 1
 
 
@@ -205,7 +207,7 @@ def test_two_solutions_of_worst_of_16():
     p = np.array([0.3, 0.7])
     value = g.cdf(np.array([1.0, 0.7, 0.0]), np.array([0.0, 0.3, 1.0]))[0]
     b = value[:-1] - value[1:]
-    roots, directions = shooting.all_roots(5.0, p, (b[:-1] + b[1:]) / 2, g.slope_terms, False)
+    roots, directions = shooting.all_roots(5.0, p, (b[:-1] + b[1:]) / 2, g.slope_terms, 0)
     tops = np.sort(1 / (1 + np.exp(-roots[directions > 0])))
     assert tops[0] == pytest.approx(0.3, abs=1e-3)
     assert tops[-1] > 0.99
@@ -237,7 +239,7 @@ def test_the_best_root_of_one_and_of_many(procedure, k):
     b = np.concatenate([law[1] for law in laws])
     half_b = np.concatenate([np.append(law[2], 0.0) for law in laws])
     got = shooting.best_roots(
-        k, masses, b, half_b, offsets, g.slope_terms, g.value_terms, g.curvature > 0
+        k, masses, b, half_b, offsets, g.slope_terms, g.value_terms, g.curvature
     )
     for i, (p, weights, halves, _) in enumerate(laws):
         part = got[offsets[i] : offsets[i + 1]]
@@ -252,7 +254,7 @@ def test_the_best_root_of_one_and_of_many(procedure, k):
             np.append(halves, 0.0),
             g.slope_terms,
             g.value_terms,
-            g.curvature > 0,
+            g.curvature,
             one,
         )
         assert part == pytest.approx(one, abs=1e-13)
@@ -302,3 +304,142 @@ def test_marches_against_scipy(ours, theirs, k):
     assert rough == pytest.approx(done.y[1, -1], abs=1e-6)
     assert np.count_nonzero(inside) > 3
     assert states[inside] == pytest.approx(done.y[:, :-1].T, abs=1e-8)
+
+
+def sorted_samples(rng, sizes):
+    """Rewards with ties, sorted within prompts, and the prompts' offsets."""
+    values = [np.sort(rng.integers(0, 5, size) / 4.0) for size in sizes]
+    return np.concatenate(values), np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_light_kernels_have_the_same_bits_interpreted(seed, monkeypatch):
+    """What small inputs get without a compiler is what large ones get from it."""
+    monkeypatch.setattr(LightKernel, "_left", 100_000)
+    rng = np.random.default_rng(seed)
+    a, a_at = sorted_samples(rng, rng.integers(0, 9, 12))
+    b, b_at = sorted_samples(rng, rng.integers(0, 9, 12))
+    prompts = a_at.size - 1
+    start = rng.integers(0, 6, 30).astype(np.intp)
+    owner = rng.integers(0, 5, 30).astype(np.intp)
+    stop = start + rng.integers(1, 4, 30)
+    sizes = np.bincount(owner, minlength=5).astype(np.float64)
+    part = (0, prompts)
+    counts = np.zeros((2, a.size), dtype=np.int32)
+    calls = [
+        (ustatistics.win_rates, (a, a_at, 3, True, b, b_at, 2, False, np.empty(prompts), *part)),
+        (ustatistics.picked_means, (a, a**2, a_at, 2, True, np.empty(prompts), *part)),
+        (ustatistics.rank_counts, (a, a_at, b, b_at, counts[0], counts[1], *part)),
+        (ustatistics.tie_fractions, (a, a_at, np.empty(prompts), *part)),
+        (ustatistics.cross_tie_fractions, (a, a_at, b, b_at, np.empty(prompts), *part)),
+        (ustatistics.averaged_over_thinning, (rng.random((7, 3)), 9, 6)),
+        (ustatistics.thinned_weights, (rng.random(10), 9, 6)),
+        (ustatistics.range_means, (rng.random((9, 2)), start, stop, owner, sizes)),
+        (ustatistics.range_weights, (9, start, stop, owner, sizes)),
+        (segments.merge_ties, (a, a_at)),
+    ]
+    for kernel, args in calls:
+        twin = [arg.copy() if isinstance(arg, np.ndarray) else arg for arg in args]
+        assert isinstance(kernel, LightKernel)
+        plain = LightKernel(kernel._function)(*args)
+        compiled = kernel.compiled(*twin)
+        assert [np.asarray(x).tobytes() for x in arrays_of(plain, args)] == [
+            np.asarray(x).tobytes() for x in arrays_of(compiled, twin)
+        ]
+
+
+def arrays_of(answer, args):
+    """All that a kernel returned or filled."""
+    answers = answer if isinstance(answer, tuple) else (answer,)
+    return [x for x in (*answers, *args) if isinstance(x, np.ndarray)]
+
+
+def test_light_kernels_compile_once_they_have_seen_many_numbers(monkeypatch):
+    calls = []
+    counting = light_kernel(lambda values: calls.append(values.size))
+    monkeypatch.setattr(LightKernel, "_left", 10)
+    counting(np.zeros(6))
+    counting(np.zeros(4))
+    assert calls == [6, 4]
+    assert "compiled" not in vars(counting)
+    double = light_kernel(_doubled)
+    assert double(np.ones(1)).tolist() == [2.0]
+    assert "compiled" in vars(double)
+
+
+def _doubled(values):
+    return 2.0 * values
+
+
+def test_many_rough_marches_are_each_by_itself():
+    tops = np.array([-0.05, 0.3, -0.8])
+    terms = (as_procedure("bon:4").slope_terms, as_procedure("bon:2").slope_terms)
+    found = descent.rough_masses(tops, 0.5, 30.0, -30.0, *terms)
+    each = [descent.rough_mass(top, 0.5, 30.0, -30.0, *terms) for top in tops]
+    assert found.tolist() == each
+    assert np.unique(found).size == 3
+
+
+def test_the_tail_of_a_series_is_its_two_last_coefficients():
+    rng = np.random.default_rng(5)
+    values, analysis = rng.normal(size=4), rng.normal(size=(6, 4))
+    expected = np.abs(analysis @ values)[-2:].sum()
+    assert descent._tail(values, analysis) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("marked", [0, 3, 2500, 4999, 5000])
+def test_what_is_kept_of_many_is_hypergeometric(marked):
+    """Where ratios from any place but the mode would overflow."""
+    out = np.zeros(2001)
+    first, last = ustatistics._kept(5000, 2000, marked, out)
+    expected = stats.hypergeom.pmf(np.arange(first, last), 5000, marked, 2000)
+    assert out[first:last] == pytest.approx(expected, rel=1e-9, abs=1e-20)
+    assert expected.sum() == pytest.approx(1.0, abs=1e-9)
+
+
+def test_means_over_ranges_and_their_transpose():
+    """Mean over each owner's samples of the mean of a range of rows, by slices."""
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(9, 2))
+    start, stop = np.array([0, 3, 3, 8, 2]), np.array([1, 9, 4, 9, 7])
+    owner, sizes = np.array([0, 0, 0, 1, 1]), np.array([3.0, 2.0])
+    expected = np.zeros((2, 2))
+    weights = np.zeros(9)
+    for a, b, who in zip(start, stop, owner, strict=True):
+        expected[who] += values[a:b].mean(axis=0) / sizes[who]
+        weights[a:b] += 1.0 / (b - a) / sizes[who] / 2.0
+    found = ustatistics.range_means(values, start, stop, owner, sizes)
+    assert found == pytest.approx(expected, rel=1e-13)
+    rows = ustatistics.range_weights(9, start, stop, owner, sizes)
+    assert rows == pytest.approx(weights, rel=1e-13)
+    assert rows @ values == pytest.approx(expected.mean(axis=0), rel=1e-13)
+    alone = ustatistics.range_weights(9, start[3:], stop[3:], np.array([0, 0]), sizes[:1])
+    assert alone[:2].tolist() == [0.0, 0.0]
+    assert alone[7] == 0.0
+
+
+@pytest.mark.parametrize(("order", "power"), [(1, 2), (2, 3)])
+def test_leaving_samples_out_makes_sums_of_powers_unbiased(order, power):
+    """Of sum p^m: the one unbiased estimate is sum c (c-1) .. (c-m+1) / (K (K-1) .. (K-m+1))."""
+    groups = [[4.0, 1.0, 3.0], [2.0, 2.0], [1.0, 1.0, 5.0, 2.0], [3.0, 1.0]]
+    counts = np.concatenate(groups)
+    offsets = np.concatenate([[0], np.cumsum([len(group) for group in groups])]).astype(np.intp)
+    left, ends, owner, weights = segments.leave_out(counts, offsets, order)
+    assert ends[0] == 0
+    assert ends[-1] == left.size
+    assert owner.size == weights.size == ends.size - 1
+    found = np.zeros(len(groups))
+    for copy, who in enumerate(owner):
+        law = left[ends[copy] : ends[copy + 1]]
+        found[who] += weights[copy] * np.sum((law / law.sum()) ** power)
+    for here, group in zip(found, groups, strict=True):
+        expected = sum(math.perm(int(c), power) for c in group) / math.perm(int(sum(group)), power)
+        assert here == pytest.approx(expected, abs=1e-12)
+    assert segments.leave_out(counts, offsets, 0)[3].tolist() == [1.0] * len(groups)
+
+
+def test_running_masses_are_parts_of_each_group_s_own_sum():
+    mass, offsets = np.array([1.0, 3.0, 2.0, 2.0, 4.0]), np.array([0, 2, 5])
+    below, above = segments.running_masses(mass, offsets)
+    assert below.tolist() == [0.0, 0.25, 1.0, 0.0, 0.25, 0.5, 1.0]
+    assert above.tolist() == [1.0, 0.75, 0.0, 1.0, 0.75, 0.5, 0.0]

@@ -1,12 +1,15 @@
 """The package as imported: light, complete, documented."""
 
 import inspect
+import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -146,3 +149,96 @@ def test_one_family_of_errors():
     kinds = [thing for thing in vars(errors).values() if inspect.isclass(thing)]
     assert all(issubclass(kind, errors.InfalignError) for kind in kinds)
     assert it.InfalignError is errors.InfalignError
+
+
+# ------------------------------------------------------------------------------------- the release
+BUILT = ("infalign_theory", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+
+
+def built(kind, source, into):
+    """A wheel or source distribution, by the build backend itself."""
+    code = (
+        "import sys; from setuptools import build_meta as backend; "
+        f"print(backend.build_{kind}(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(into)],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return into / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """Where the wheel lies, made from the source distribution alone, and the latter's files."""
+    setuptools = pytest.importorskip("setuptools", "77", reason="the build backend")
+    assert setuptools
+    folder = tmp_path_factory.mktemp("release")
+    source = folder / "source"
+    source.mkdir()
+    junk = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in BUILT:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=junk)
+        else:
+            shutil.copy(ROOT / name, source)
+    packed = built("sdist", source, folder)
+    with tarfile.open(packed) as archive:
+        archive.extractall(folder / "unpacked", filter="data")
+    (unpacked,) = (folder / "unpacked").iterdir()
+    wheel = built("wheel", unpacked, folder)
+    site = folder / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return site, unpacked
+
+
+@pytest.mark.slow
+def test_the_release_holds_the_package_and_nothing_else(distributions):
+    site, unpacked = distributions
+    ours = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "infalign_theory").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    installed = {p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file()}
+    facts = {name for name in installed if name.split("/")[0].endswith(".dist-info")}
+    assert installed - facts == ours
+    assert {name.split("/")[-1] for name in facts} >= {"METADATA", "LICENSE", "entry_points.txt"}
+    assert not (unpacked / "tests").exists()  # which would need the rest of the repository
+
+
+@pytest.mark.slow
+def test_the_release_works_away_from_the_repository(distributions, tmp_path):
+    site, _ = distributions
+    scores = tmp_path / "scores.csv"
+    rows = [
+        f"{p},{who},{0.1 * p + 0.3 * i * i - (who == 'base')}"
+        for p, i, who in itertools.product(range(4), range(4), ("base", "tuned"))
+    ]
+    scores.write_text("prompt,policy,reward\n" + "\n".join(rows) + "\n")
+    judged = ["validate", str(scores), "--policy", "policy", "-p", "bon:2", "--report", "r.html"]
+    calls = {
+        "where": ["-c", "import infalign_theory; print(infalign_theory.__file__)"],
+        "compare": ["-m", "infalign_theory", "compare", "-p", "bon:4", "log", "--kl", "0.5"],
+        "validate": ["-m", "infalign_theory", *judged],
+        "reproduce": ["-m", "infalign_theory", "reproduce", "--help"],
+    }
+    said = {
+        name: subprocess.run(
+            [sys.executable, "-W", "error", *words],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for name, words in calls.items()
+    }
+    assert Path(said["where"].strip()).is_relative_to(site)
+    assert "bon:4" in said["compare"]
+    assert (tmp_path / "r.html").read_text().rstrip().endswith("</html>")
+    assert "--format" in said["reproduce"]

@@ -82,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # from complaining when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except MemoryError:
+        _fail("there is not enough memory for this; ask for less at once, or allow more.")
     except OSError as error:
         _fail(f"{error.filename or 'output'}: {error.strerror}.")
     if code == _STOPPED:  # Typer has turned the interrupt into a status

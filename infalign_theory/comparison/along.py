@@ -9,7 +9,7 @@ import numpy as np
 from infalign_theory.comparison.families import policies_of
 from infalign_theory.comparison.march import march
 from infalign_theory.divergences import Divergence
-from infalign_theory.errors import OutOfReachError
+from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.optima.solve import optimum
 from infalign_theory.policies.alignment import align
@@ -19,7 +19,7 @@ from infalign_theory.procedures import Procedure
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
 
-_MARCH_FROM = 30  # budgets from which one march is cheaper than a solve each
+_MARCH_FROM = 20  # budgets from which one march is cheaper than a solve each
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,11 @@ def _marched(
 ) -> tuple[Array, Array]:
     """Beta and win rate at increasing positive budgets from one march, or from two shorter ones."""
     policies = policies_of(transform, base)
-
-    def evaluate(x: float) -> tuple[float, float]:
-        policy = policies.at(x)
-        return policy.kl, win_rate(policy, ours, against_procedure=theirs)
-
-    path = march(evaluate, *policies.around(float(budgets[0]), float(budgets[-1])))
+    reach = float(budgets[0]), float(budgets[-1])
+    try:
+        path = march(lambda x: policies.measured(x, ours, theirs), policies.around(*reach), reach)
+    except PrecisionError:  # one of its policies is too sharp, perhaps none of those asked for
+        path = None
     if path is None and budgets.size < 2 * _MARCH_FROM:
         return _solved(transform, ours, theirs, budgets, base)
     if path is None:

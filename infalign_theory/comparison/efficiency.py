@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infalign_theory.errors import InputError, PrecisionError
-from infalign_theory.policies.continuous_tilt import SWING, Known, uniform_grid
+from infalign_theory.policies.continuous_tilt import uniform_grid
+from infalign_theory.policies.tilt_weights import SWING, Known
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.grid import Grid

@@ -18,9 +18,13 @@ from infalign_theory.typing import Array
 
 __all__ = ["losses"]
 
-_EDGES = np.linspace(-36.0, 46.0, 51)
+# short in the middle, where a steep decreasing exponential turns within 1/t of u
+_EDGES = np.union1d(
+    np.linspace(-6.0, 6.0, 17), [*np.linspace(-36.0, -6.0, 9), *np.linspace(6.0, 46.0, 13)]
+)
 _SMALLEST_KL = 1e-8  # below it exponentials stand to each other as they do here
 _MISSED = 0.05  # relative error of a KL that makes a win rate worthless
+_STEEP = 3.0  # of |t|, from which an exponential is far from straight
 _LEADING_KL = 1e-6  # below it the leading term of KL is enough
 
 
@@ -61,35 +65,49 @@ def losses(
     mass = mass / mass.sum()
     size = np.abs(exponents)[:, None]
     shape = np.exp(-size * v) if exponents[0] > 0.0 else -np.exp(-size * u)
-    centred = shape - (shape @ mass)[:, None]
-    log_strength = np.log(np.sqrt(2.0 * kl / (centred**2 @ mass)))
-    low, high = np.full(exponents.size, -np.inf), np.full(exponents.size, np.inf)
-    for turn in range(0 if kl < _LEADING_KL else 60):
-        spent, growth, _ = _tilted(shape, np.exp(log_strength)[:, None], mass)
-        short = spent < kl
-        low, high = np.where(short, log_strength, low), np.where(short, high, log_strength)
-        new = log_strength + np.clip(np.log(kl / spent) * spent / growth, -6.0, 6.0)
-        # where both ends are known; every third time whatever Newton says, which may creep
-        outside = (new < low) | (new > high) | ((turn % 3 == 2) & np.isfinite(high - low))
-        new[outside] = (low[outside] + high[outside]) / 2
-        moved, log_strength = np.max(np.abs(new - log_strength)), np.clip(new, -600.0, 600.0)
-        if moved < settled:
-            break
+    log_strength = _strengths(shape, exponents, kl, mass, settled)
     spent, _, density = _tilted(shape, np.exp(log_strength)[:, None], mass)
     missed = (np.abs(np.log(spent / kl)) > _MISSED) & (kl >= _LEADING_KL)
     density = density.reshape(-1, *grid.points.u.shape)
     weights = density * grid.jacobian
-    inside = weights @ panels.WEIGHTS * grid.half
-    below = np.cumsum(inside, axis=1) - inside
-    above = np.cumsum(inside[:, ::-1], axis=1)[:, ::-1] - inside
-    total = inside.sum(axis=1)[:, None]
-    half = grid.half[:, None]
-    left = np.maximum(weights @ panels.FROM_LEFT.T, 0.0) * half + below[:, :, None]
-    right = np.maximum(weights @ panels.FROM_RIGHT.T, 0.0) * half + above[:, :, None]
-    p = np.minimum(left.reshape(len(total), -1) / total, 1.0)
-    q = np.minimum(right.reshape(len(total), -1) / total, 1.0)
+    p, q = (side.reshape(exponents.size, -1) for side in grid.running(weights).fractions)
     lost = [ours.cdf(p, q)[0] @ (theirs.pdf(u, v) * mass) for ours, theirs in pairs]
     return np.where(missed, np.inf, np.array(lost)), log_strength
+
+
+def _strengths(shape: Array, exponents: Array, kl: float, mass: Array, settled: float) -> Array:
+    """log K of each exponential at a KL: Newton's method on log KL, bisected where it is slow."""
+    centred = shape - (shape @ mass)[:, None]
+    found = np.log(np.sqrt(2.0 * kl / (centred**2 @ mass)))
+    if kl < _LEADING_KL:
+        return found
+    size = np.abs(exponents)
+    # steep ones leave the law of small budgets early: mass gathers within 1/t of the top, or
+    # leaves what lies below 1 - exp(-KL)
+    if exponents[0] > 0.0:
+        late = np.log(np.log1p(size * kl) + 2.0)
+        found = np.where(size > _STEEP, np.minimum(found, late), found)
+    else:
+        found = np.where(size > _STEEP, np.maximum(found, size * -np.expm1(-kl)), found)
+    low, high = np.full(size.size, -np.inf), np.full(size.size, np.inf)
+    before, last = np.full((2, size.size), np.inf)  # the last two moves
+    at = np.arange(size.size)
+    for _ in range(60):
+        x = found[at]
+        spent, growth, _ = _tilted(shape[at], np.exp(x)[:, None], mass)
+        short = spent < kl
+        low[at], high[at] = np.where(short, x, low[at]), np.where(short, high[at], x)
+        longest = np.maximum(6.0, size[at] / 4.0)
+        new = x + np.clip(np.log(kl / spent) * spent / growth, -longest, longest)
+        outside = (new < low[at]) | (new > high[at]) | (np.abs(new - x) > 0.5 * before[at])
+        outside &= np.isfinite(high[at] - low[at])
+        new[outside] = (low[at][outside] + high[at][outside]) / 2
+        found[at] = np.clip(new, -600.0, 600.0)
+        before[at], last[at] = last[at], np.abs(new - x)
+        at = at[np.abs(new - x) >= settled]
+        if not at.size:
+            break
+    return found
 
 
 def _tilted(shape: Array, strength: Array, mass: Array) -> tuple[Array, Array, Array]:

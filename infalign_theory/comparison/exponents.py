@@ -28,6 +28,7 @@ _COARSE, _FINE = 14, 9  # exponents looked at over the whole range and around th
 _TOLD_APART = 1e-9  # win rates lost below this are too close to what atoms can tell apart
 _ALWAYS = 1e-14  # a loss below it is rounding of the win rate
 _SETTLED = 1e-11  # of log t
+_FIRST_STEP = 0.005  # of log t: what a look at all exponents leaves open
 _MAX_PANELS = 4000
 _VAST = 1e100
 
@@ -83,19 +84,17 @@ def best_exponent(
     if not isinstance(where, Continuous) or penalty != ReverseKL():
         return _scanned(Setting(ours, theirs, where, penalty), nats)
     log_size, sign, log_strength = _first_look(ours, theirs, nats)
-    strength = np.exp(log_strength - np.exp(log_size) * (sign > 0))  # of Phi, largest at exp(t)
+    known = [(log_size, log_strength)]  # x = log |t| and log K
+    nearby: ContinuousTilt | None = None
 
     def slope(x: float) -> float:
-        nonlocal strength
+        nonlocal nearby
         t = sign * float(np.exp(x))
-        tilt = solve(continuous_family(Exponential(t)), nats, None, strength * _anchor_ratio(x))
-        strength = tilt.k / _anchor_ratio(x)
-        return _slope(tilt, t, ours, theirs)
-
-    start = np.exp(log_size) * (sign > 0)
-
-    def _anchor_ratio(x: float) -> float:
-        return float(np.exp(start - np.exp(x) * (sign > 0)))
+        shift = max(t, 0.0)  # from log K to log k of Phi, whose size is exp(t) at u = 1
+        guess = float(np.exp(_extrapolated(known[-2:], x) - shift))
+        nearby = solve(continuous_family(Exponential(t)), nats, nearby, guess)
+        known.append((x, float(np.log(nearby.k)) + shift))
+        return _slope(nearby, t, ours, theirs)
 
     x = _root(slope, log_size)
     if not np.log(SMALLEST) < x < np.log(LARGEST) - 1e-6:
@@ -119,30 +118,57 @@ def _first_look(ours: Procedure, theirs: Procedure, kl: float) -> tuple[float, f
     at = int(np.argmin(found[0]))
     if closer[at] == grid[0]:
         raise out_of_range(ours.name, kl, sign * SMALLEST)
-    return float(closer[at]), sign, float(strengths[at])
+    move = _turn(found[0], at)
+    beside = strengths[at + (1 if move > 0.0 else -1)] if move else strengths[at]
+    strength = strengths[at] + abs(move) * (beside - strengths[at])
+    return float(closer[at] + move * (closer[1] - closer[0])), sign, float(strength)
+
+
+def _turn(values: Array, at: int) -> float:
+    """Where the parabola through a least value and its neighbours turns, in steps from there."""
+    if not 0 < at < values.size - 1 or not np.isfinite(values[at - 1 : at + 2]).all():
+        return 0.0
+    left, right = values[at - 1] - values[at], values[at + 1] - values[at]
+    return float((left - right) / (2.0 * (left + right))) if left + right > 0.0 else 0.0
+
+
+def _extrapolated(points: list[tuple[float, float]], x: float) -> float:
+    """The line through two points, at x; the value of the last where they are one."""
+    (first, before), (last, value) = points[0], points[-1]
+    return value if last == first else value + (value - before) * (x - last) / (last - first)
 
 
 def _root(slope: Callable[[float], float], start: float) -> float:
-    """Where a decreasing function of log |t| is zero: secants inside a bracket that grows."""
+    """Where a decreasing function of log |t| is zero: interpolated inside a bracket that grows."""
     low, high = float(np.log(SMALLEST)) - 0.1, float(np.log(LARGEST))
-    x, value = float(start), slope(start)
-    other, other_value = x, value
-    step = np.copysign(0.02, value)
+    seen: list[tuple[float, float]] = []  # values and where they were found
+    x = float(start)
     for _ in range(60):
+        value = slope(x)
         if x >= high and value > 0.0:
             return high
         low, high = (x, high) if value > 0.0 else (low, x)
-        new = float(x + step)
+        if value == 0.0 or any(value == other for other, _ in seen):
+            return x
+        seen = [*seen[-2:], (value, x)]
+        new = _zero(seen) if len(seen) > 1 else x + float(np.copysign(_FIRST_STEP, value))
+        new = x + float(np.clip(new - x, -0.7, 0.7))
         if not low < new < high:
             new = (low + high) / 2
-        if abs(new - x) <= _SETTLED or value == 0.0:
+        if abs(new - x) <= _SETTLED:
             return new
-        other, other_value, x = x, value, new
-        value = slope(x)
-        if value == other_value:
-            return x
-        step = float(np.clip(-value * (x - other) / (value - other_value), -0.7, 0.7))
+        x = new
     return x
+
+
+def _zero(seen: list[tuple[float, float]]) -> float:
+    """The polynomial in the value through two or three points, at the value 0."""
+    total = 0.0
+    for value, x in seen:
+        for other, _ in seen:
+            x *= other / (other - value) if other != value else 1.0
+        total += x
+    return total
 
 
 def _slope(tilt: ContinuousTilt, t: float, ours: Procedure, theirs: Procedure) -> float:

@@ -25,7 +25,7 @@ from infalign_theory.divergences import Divergence, ReverseKL, as_divergence
 from infalign_theory.errors import InputError
 from infalign_theory.optima.solve import optimum
 from infalign_theory.policies.base import Base, as_base
-from infalign_theory.policies.budgets import budget
+from infalign_theory.policies.budgets import SMALLEST_KL, budget
 from infalign_theory.policies.scaling import scaled_beta
 from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
@@ -267,7 +267,8 @@ def frontier(
 def budgets_of(kl: ArrayLike) -> Array:
     """One or many budgets in nats, checked."""
     nats = vector(np.atleast_1d(numbers(kl, "kl")), "kl")
-    for one in nats:
+    odd = nats[nats < SMALLEST_KL]
+    for one in odd:
         budget(None, one)
     return nats
 

@@ -16,7 +16,9 @@ from infalign_theory.typing import Array
 
 __all__ = ["March", "march"]
 
-_DEGREES = (16, 32, 64, 128)  # each keeps the points of the one before
+_LEAST_DEGREE, _MOST_DEGREE = 40, 128
+_DECAY = 32.0  # -log of the size of the last coefficients that the degree is chosen for
+_ALMOST = 1.0 + 1e-12  # an end may be the policy of a budget itself
 _SETTLED = 1e-12  # size of the last coefficients of log KL and of the win rate
 
 
@@ -47,39 +49,45 @@ class March:
 
 
 def march(
-    evaluate: Callable[[float], tuple[float, float]], first: float, last: float
+    evaluate: Callable[[Array], tuple[Array, Array]],
+    ends: tuple[float, float],
+    budgets: tuple[float, float],
 ) -> March | None:
     """The march from one x to another; None where KL or win rate are not smooth enough for one.
 
     Parameters
     ----------
     evaluate : callable
-        KL in nats and win rate at x.
-    first, last : float
-        Ends of x, first < last.
+        KLs in nats and win rates at several x.
+    ends : tuple of float
+        First and last x.
+    budgets : tuple of float
+        Least and largest KL in nats that the march must reach; None where it does not.
     """
-    known: dict[float, tuple[float, float]] = {}
-    for degree in _DEGREES:
+    first, last = ends
+    for degree in _degrees((last - first) / 2):
         at = -np.cos(np.pi * np.arange(degree + 1) / degree)
-        at[degree // 2] = 0.0
-        for t in at:
-            if _key(t) not in known:
-                x = first if t == -1.0 else last if t == 1.0 else _between(first, last, t)
-                known[_key(t)] = evaluate(x)
-        values = np.array([known[_key(t)] for t in at])
-        if not (values[:, 0] > 0.0).all():
+        kl, won = evaluate(np.clip((first + last) / 2 + (last - first) / 2 * at, first, last))
+        reached = kl[0] <= budgets[0] * _ALMOST and kl[-1] * _ALMOST >= budgets[1]
+        if not (reached and (kl > 0.0).all()):
             return None
-        both = np.column_stack([np.log(values[:, 0]), values[:, 1]])
+        both = np.column_stack([np.log(kl), won])
         coefficients = np.linalg.solve(chebyshev.chebvander(at, degree), both)
         if np.max(np.abs(coefficients[-4:])) <= _SETTLED:
             return March(first, last, coefficients[:, 0], coefficients[:, 1])
     return None
 
 
-def _key(t: float) -> float:
-    """The same for a point of two degrees, whatever its rounding."""
-    return round(float(t), 12)
+def _degrees(half: float) -> list[int]:
+    """The degrees to try in turn, for a march of x = log k over twice ``half``; perhaps none.
 
-
-def _between(first: float, last: float, t: float) -> float:
-    return float((first + last) / 2 + (last - first) / 2 * t)
+    Normalisers have zeros at imaginary k, which is pi/2 from the march: that decides how fast
+    coefficients die away.
+    """
+    strip = np.pi / 2 / half
+    rate = np.log(strip + np.sqrt(1.0 + strip**2))
+    needed = 2 * int(np.ceil(_DECAY / rate / 2))
+    if needed > 2 * _MOST_DEGREE:
+        return []
+    first = min(max(needed, _LEAST_DEGREE), _MOST_DEGREE)
+    return sorted({first, min(2 * first, _MOST_DEGREE), _MOST_DEGREE})

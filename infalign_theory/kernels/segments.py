@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels._jit import kernel, light_kernel
 from infalign_theory.typing import Array, IntArray
 
 
-@kernel
+@light_kernel
 def merge_ties(rewards: Array, offsets: IntArray) -> tuple[Array, IntArray]:
     """Relative frequency of each distinct reward of sorted groups, and the groups' new offsets."""
     mass = np.empty(rewards.size)

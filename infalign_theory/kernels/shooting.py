@@ -18,22 +18,13 @@ from __future__ import annotations
 import numpy as np
 
 from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels.climbing import climbed, decay, slope_at
 from infalign_theory.kernels.sorting import sorted_copy
-from infalign_theory.kernels.terms import evaluate, integer_power, single_power
+from infalign_theory.kernels.terms import evaluate, single_power
 from infalign_theory.typing import Array, IntArray
 
 SCAN_STEP = 0.1
-MAP_STEPS = 300
-MOST_STARTS = 64
 SATURATED = 700.0  # a top atom with 1 - mass < exp(-700) holds everything
-
-
-@kernel
-def _decay(drop: float) -> float:
-    """exp(-drop); a million atoms make most drops tiny, where a polynomial is exact and fast."""
-    if drop < 1e-3:
-        return 1.0 - drop * (1.0 - drop / 2.0 * (1.0 - drop / 3.0 * (1.0 - drop / 4.0)))
-    return float(np.exp(-drop))
 
 
 @kernel
@@ -50,18 +41,13 @@ def descend(x: float, k: float, p: Array, half_b: Array, slope: Array, log_ratio
     current = log_top - np.log(p[0])
     log_ratio[0] = current
     ratio = np.exp(current)
-    power = single_power(slope)
-    weight, a, b = np.exp(slope[0, 0]), int(slope[0, 1]), int(slope[0, 2])
+    power, weight = single_power(slope), np.exp(slope[0, 0])
     out = 0.0
     for i in range(1, p.size):
         left, kept = max(rest - out, 0.0), min(top + out, 1.0)
-        if power:
-            force = weight * integer_power(left, a) * integer_power(kept, b)
-        else:
-            force = evaluate(left, kept, slope)
-        drop = k * half_b[i - 1] * force
+        drop = k * half_b[i - 1] * slope_at(left, kept, slope, power, weight)
         current -= drop
-        ratio *= _decay(drop)
+        ratio *= decay(drop)
         log_ratio[i] = current
         out += p[i] * ratio
     return float(np.log(out) - log_rest)
@@ -135,64 +121,26 @@ def _touching_point(
 
 
 @kernel
-def _climb(kept: int, k: float, p: Array, half_b: Array, slope: Array, mass: Array) -> float:
-    """Logit of the top mass where the fixed-point map ends from the base's best ``kept`` atoms.
-
-    For a concave g the win rate is convex in the policy and the undamped map only climbs.
-    """
-    total = np.sum(p[:kept])
-    for i in range(p.size):
-        mass[i] = p[i] / total if i < kept else 0.0
-    for _ in range(MAP_STEPS):
-        above, ratio, total = mass[0], 0.0, p[0]
-        previous = mass[0]
-        mass[0] = p[0]
-        for i in range(1, p.size):
-            ratio -= k * half_b[i - 1] * evaluate(max(1.0 - above, 0.0), min(above, 1.0), slope)
-            above += mass[i]
-            mass[i] = p[i] * np.exp(ratio)
-            total += mass[i]
-        change = abs(previous - mass[0] / total)
-        for i in range(p.size):
-            mass[i] /= total
-        if change <= 1e-14 * previous:
-            break
-    return float(np.log(mass[0]) - np.log(max(np.sum(mass[1:]), 1e-300)))
-
-
-@kernel
-def _climbed(k: float, p: Array, half_b: Array, slope: Array) -> Array:
-    """Where the map ends from several truncated bases: maxima that a scan could step over."""
-    starts = min(p.size, MOST_STARTS if p.size <= 500 else MOST_STARTS // 16)
-    found = np.empty(starts)
-    mass = np.empty(p.size)
-    for s in range(starts):
-        kept = 1 + round(s * (p.size - 1) / max(starts - 1, 1))
-        found[s] = _climb(kept, k, p, half_b, slope, mass)
-    found = sorted_copy(found)
-    last = 0
-    for s in range(1, starts):
-        if found[s] - found[last] > 1e-9 * max(1.0, abs(found[s])):
-            last += 1
-            found[last] = found[s]
-    return found[: last + 1].copy()
-
-
-@kernel
-def _scanned(k: float, p: Array, half_b: Array, slope: Array, unique: bool, work: Array) -> Array:
+def _scanned(k: float, p: Array, half_b: Array, slope: Array, curvature: int, work: Array) -> Array:
     """The places at which the mismatch is looked at, in increasing order, both ends included."""
     # not 1 - p[0]: a top atom may round to 1
     low_end = np.log(p[0]) - np.log(np.sum(p[1:]))
     high_end = max(SATURATED, low_end + 1.0)
     # from x = 40 on the rest no longer feels its own mass, and the mismatch is linear in x
-    scanned = max(min(high_end, 40.0), low_end + 1.0)
-    count = 1 if unique else int((scanned - low_end) / SCAN_STEP) + 2
-    stable = np.empty(0) if unique else _climbed(k, p, half_b, slope)
-    xs = np.empty(count + 2 + 2 * stable.size)
+    linear = max(min(high_end, 40.0), low_end + 1.0)
+    if curvature > 0:
+        return np.array([low_end, linear, high_end])
+    stable = climbed(k, p, half_b, slope, curvature < 0)
+    first, last = low_end, linear
+    if curvature < 0:  # all solutions lie between the ends of the map
+        first = min(max(low_end, stable[0] - SCAN_STEP), linear)
+        last = max(min(linear, stable[-1] + SCAN_STEP), first)
+    count = int((last - first) / SCAN_STEP) + 2
+    xs = np.empty(count + 4 + 2 * stable.size)
+    xs[0], xs[1], xs[2] = low_end, linear, high_end
     for i in range(count + 1):
-        xs[i] = low_end + (scanned - low_end) * i / count
-    xs[count + 1] = high_end
-    used = count + 2
+        xs[3 + i] = first + (last - first) * i / count
+    used = count + 4
     for x in stable:
         for exponent in range(-11, -1):
             side = 10.0**exponent * max(1.0, abs(x))
@@ -206,14 +154,17 @@ def _scanned(k: float, p: Array, half_b: Array, slope: Array, unique: bool, work
 
 
 @kernel
-def all_roots(k: float, p: Array, half_b: Array, slope: Array, unique: bool) -> tuple[Array, Array]:
+def all_roots(
+    k: float, p: Array, half_b: Array, slope: Array, curvature: int
+) -> tuple[Array, Array]:
     """Every x at which the march closes, with the direction of the crossing.
 
     Direction +1 (mismatch turns from negative to positive) is a maximum of W - beta KL, -1 is
-    not. ``unique`` says that the problem is concave: then one bracket holds the one root.
+    not. ``curvature`` is that of g: where positive the problem is concave, and one bracket holds
+    the one root; where negative the ends of the fixed-point map enclose all of them.
     """
     work = np.empty(p.size)
-    xs = _scanned(k, p, half_b, slope, unique, work)
+    xs = _scanned(k, p, half_b, slope, curvature, work)
     used, count = xs.size, xs.size - 2
     values = np.empty(used)
     for i in range(used):
@@ -282,11 +233,11 @@ def best_root(
     half_b: Array,
     slope: Array,
     value: Array,
-    unique: bool,
+    curvature: int,
     log_ratio: Array,
 ) -> int:
     """Fill ``log_ratio`` with the root of the largest W - KL/k; returns the number of roots."""
-    roots, directions = all_roots(k, p, half_b, slope, unique)
+    roots, directions = all_roots(k, p, half_b, slope, curvature)
     chosen, best = 0, -np.inf
     if roots.size > 1:
         for i in range(roots.size):
@@ -308,12 +259,12 @@ def best_roots(
     offsets: IntArray,
     slope: Array,
     value: Array,
-    unique: bool,
+    curvature: int,
 ) -> Array:
     """Log ratios of the optimum of many problems laid end to end, each from the top down."""
     log_ratio = np.zeros(p.size)
     for i in range(offsets.size - 1):
         part = slice(offsets[i], offsets[i + 1])
         if offsets[i + 1] - offsets[i] > 1:
-            best_root(k, p[part], b[part], half_b[part], slope, value, unique, log_ratio[part])
+            best_root(k, p[part], b[part], half_b[part], slope, value, curvature, log_ratio[part])
     return log_ratio

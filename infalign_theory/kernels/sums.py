@@ -34,10 +34,8 @@ def cumulative_sums(mass: Array) -> tuple[Array, Array]:
         step = total + mass[i]
         carry += (total - step) + mass[i] if total >= mass[i] else (mass[i] - step) + total
         total = step
-        above[i] = total + carry
-    for i in range(count + 1):
+        above[i] = min((total + carry) / whole, 1.0)
         below[i] = min(below[i] / whole, 1.0)
-        above[i] = min(above[i] / whole, 1.0)
     below[count] = 1.0
     above[0] = 1.0
     return below, above

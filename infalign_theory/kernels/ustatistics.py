@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from infalign_theory.kernels._jit import kernel
+from infalign_theory.kernels._jit import kernel, light_kernel
 from infalign_theory.kernels.sorting import any_missing, sorted_order
 from infalign_theory.typing import Array, IntArray
 
 
-@kernel
+@light_kernel
 def pick_weights(m: int, n: int, best: bool, out: Array) -> None:
     """Chance that each of m sorted samples is the best (or worst) of a random size-n subset.
 
@@ -27,7 +27,7 @@ def pick_weights(m: int, n: int, best: bool, out: Array) -> None:
             weight *= (rank - n) / (rank - 1)
 
 
-@kernel
+@light_kernel
 def win_rates(
     a: Array,
     a_offsets: IntArray,
@@ -74,7 +74,7 @@ def win_rates(
         out[group] = min(total, 1.0)
 
 
-@kernel
+@light_kernel
 def picked_means(
     scores: Array,
     values: Array,
@@ -165,7 +165,7 @@ def picked_win_rates(
         out[group] = min(total, 1.0)
 
 
-@kernel
+@light_kernel
 def rank_counts(
     a: Array,
     a_offsets: IntArray,
@@ -190,7 +190,7 @@ def rank_counts(
             equal[i] = high - low
 
 
-@kernel
+@light_kernel
 def tie_fractions(scores: Array, offsets: IntArray, out: Array, first: int, last: int) -> None:
     """Chance that two different samples of a prompt score the same; NaN with fewer than two."""
     for group in range(first, last):
@@ -206,7 +206,7 @@ def tie_fractions(scores: Array, offsets: IntArray, out: Array, first: int, last
         out[group] = pairs / (m * (m - 1.0)) if m > 1 else np.nan
 
 
-@kernel
+@light_kernel
 def cross_tie_fractions(
     a: Array,
     a_offsets: IntArray,
@@ -252,7 +252,7 @@ def all_missed(hits: Array, offsets: IntArray, n: int, out: Array) -> None:
         out[group] = chance
 
 
-@kernel
+@light_kernel
 def _kept(k: int, smaller: int, c: int, out: Array) -> tuple[int, int]:
     """Hypergeometric law of c' among ``smaller`` of k things, c of them marked.
 
@@ -277,7 +277,7 @@ def _kept(k: int, smaller: int, c: int, out: Array) -> tuple[int, int]:
     return first, last
 
 
-@kernel
+@light_kernel
 def averaged_over_thinning(values: Array, k: int, smaller: int) -> Array:
     """Mean of values[c'] (rows) at each count c = 0 ... k; the values themselves at smaller = k."""
     chances = np.empty(smaller + 1)
@@ -290,7 +290,7 @@ def averaged_over_thinning(values: Array, k: int, smaller: int) -> Array:
     return out
 
 
-@kernel
+@light_kernel
 def thinned_weights(weights: Array, k: int, smaller: int) -> Array:
     """Weights of counts c = 0 ... k passed on to counts c' = 0 ... smaller."""
     chances = np.empty(smaller + 1)
@@ -303,7 +303,7 @@ def thinned_weights(weights: Array, k: int, smaller: int) -> Array:
     return out
 
 
-@kernel
+@light_kernel
 def range_means(
     values: Array, start: IntArray, stop: IntArray, owner: IntArray, sizes: Array
 ) -> Array:
@@ -320,7 +320,7 @@ def range_means(
     return out
 
 
-@kernel
+@light_kernel
 def range_weights(
     rows: int, start: IntArray, stop: IntArray, owner: IntArray, sizes: Array
 ) -> Array:
@@ -339,23 +339,6 @@ def range_weights(
         seen += visits[row]
         # sums of differences leave rounding where no sample is
         out[row] = total if seen > 0 else 0.0
-    return out
-
-
-@kernel
-def row_sums(table: Array, features: Array) -> Array:
-    """table @ features.T, shape (R, q): summed in one order, whatever library and threads."""
-    rows, nodes = table.shape
-    out = np.empty((rows, features.shape[0]))
-    for r in range(rows):
-        for q in range(features.shape[0]):
-            s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-            for j in range(0, nodes - 3, 4):  # four chains: nodes come in panels of 16
-                s0 += table[r, j] * features[q, j]
-                s1 += table[r, j + 1] * features[q, j + 1]
-                s2 += table[r, j + 2] * features[q, j + 2]
-                s3 += table[r, j + 3] * features[q, j + 3]
-            out[r, q] = (s0 + s1) + (s2 + s3)
     return out
 
 

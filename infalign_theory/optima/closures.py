@@ -26,6 +26,7 @@ from infalign_theory.typing import Array
 _TAIL = 44.0  # exp(-44) of the mass may be left outside a march
 _SPAN = 34.0  # of the scan in t: ends closer to 0 than exp(-34) of the largest are not told apart
 _POINTS = 170
+_SECANTS = 3
 _CLOSED = 1e-12  # of the total mass
 _AGREE = 1e-11  # of log f and of the mass above, where two marches count as one
 _MOST_SPLICES = 100
@@ -166,12 +167,21 @@ class Marches:
         """Marches of opposite excess on either side of a guess of the end."""
         side = 1e-6 * max(guess, 1e-12)
         rough = self.rough(np.array([max(guess - side, 0.0), guess + side]), k)
-        slope = abs(float(rough[1] - rough[0])) / (2.0 * side)
+        slope = float(rough[1] - rough[0]) / (2.0 * side)
         middle = self.march((guess, 0.0), k)
+        for _ in range(_SECANTS):  # each gains digits where the march's last bits still decide
+            if abs(middle.excess) <= _CLOSED / 10.0:
+                return middle, middle
+            new = guess - middle.excess / slope if slope else guess
+            if not (new >= 0.0 and abs(new - guess) < 1e-3 * max(guess, 1e-3)):
+                break
+            further = self.march((new, 0.0), k)
+            if not abs(further.excess) < abs(middle.excess) / 8.0:
+                break
+            slope = (further.excess - middle.excess) / (new - guess) if new != guess else 0.0
+            guess, middle = new, further
         missed = abs(middle.excess)
-        if missed <= _CLOSED / 10.0:
-            return middle, middle
-        width = max(2.0 * missed / max(slope, 1e-3), 4.0 * float(np.spacing(guess)))
+        width = max(2.0 * missed / max(abs(slope), 1e-3), 4.0 * float(np.spacing(guess)))
         while width < 1.0:
             low, high = (self.march((max(guess + w, 0.0), 0.0), k) for w in (-width, width))
             nearer = min(low, high, key=lambda one: abs(one.excess))

@@ -24,7 +24,39 @@ from infalign_theory.typing import Array
 _MANY_ATOMS = 4000
 
 
+_CLOSED = 1e-12  # mismatch of a march that has closed
+_LINEAR = 1e-15  # product of two mismatches from which one step between them leaves rounding
 _GRADING = 128  # merged atoms grow by this share of their distance from the nearer end
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Masses and half sums of neighbouring b of groups of atoms, from the top down."""
+
+    mass: Array
+    half_b: Array
+
+    @classmethod
+    def of(cls, mass: Array, b: Array, grading: int) -> Merged:
+        """Of groups whose size is the distance from the nearer end over the grading."""
+        starts, at = [0], 0
+        while (at := at + min(at, mass.size - 1 - at) // grading + 1) < mass.size:
+            starts.append(at)
+        merged = np.add.reduceat(b, starts)
+        return cls(np.add.reduceat(mass, starts), (merged[:-1] + merged[1:]) / 2)
+
+    def closed(self, x: float, k: float, terms: Array) -> tuple[float, float]:
+        """The root of the mismatch next to x, and its slope there, by Newton's method."""
+        work = np.empty(self.mass.size)
+
+        def mismatch(at: float) -> float:
+            return shooting.descend(at, k, self.mass, self.half_b, terms, work)
+
+        step = 1e-5 * max(1.0, abs(x))
+        slope = (mismatch(x + step) - mismatch(x - step)) / (2.0 * step)
+        for _ in range(3):
+            x -= mismatch(x) / slope
+        return x, (mismatch(x + step) - mismatch(x - step)) / (2.0 * step)
 
 
 @dataclass(frozen=True)
@@ -74,7 +106,7 @@ class DiscreteProblem:
         if found is None:
             found = []
             roots, directions = shooting.all_roots(
-                k, p, half_b, self.ours.slope_terms, self.ours.curvature > 0
+                k, p, half_b, self.ours.slope_terms, self.ours.curvature
             )
             for x, direction in zip(roots, directions, strict=True):
                 ratio = np.empty(p.size)
@@ -83,51 +115,57 @@ class DiscreteProblem:
         return ranked([self.solution(k, ratio[::-1], maximum) for ratio, maximum in found])
 
     @cached_property
-    def _grouped(self) -> tuple[Array, Array]:
-        """Masses and half sums of b of neighbouring atoms merged, finest at both ends."""
-        p = self._downward[0]
-        position = np.arange(p.size)
-        size = np.minimum(position, p.size - 1 - position) // _GRADING + 1
-        group = np.cumsum(1.0 / size).astype(np.intp)
-        starts = np.flatnonzero(np.diff(group, prepend=-1))
-        b = np.add.reduceat(self.weights[::-1], starts)
-        return np.add.reduceat(p, starts), (b[:-1] + b[1:]) / 2
+    def _grouped(self) -> tuple[Merged, Merged]:
+        """Neighbouring atoms merged, finest at both ends, by one grading and by half of it."""
+        downward = self._downward[0], self.weights[::-1]
+        fine, coarse = (Merged.of(*downward, one) for one in (_GRADING, _GRADING // 2))
+        return fine, coarse
 
     def _coarse_to_fine(self, k: float) -> list[tuple[Array, bool]] | None:
         """Roots located on merged atoms, then closed on all atoms by a few secant steps.
 
-        The merged problem gives the first slope, so that each march over all atoms gains several
-        digits. None where that does not settle.
+        Merging errs by the square of the groups' size, so two sizes give the root and the slope of
+        the mismatch to many digits, and each march over all atoms gains several. None where that
+        does not settle.
         """
-        p, half_b = self._downward
-        coarse_p, coarse_half_b = self._grouped
         terms = self.ours.slope_terms
-        work = np.empty(coarse_p.size)
+        fine, coarse = self._grouped
         roots, directions = shooting.all_roots(
-            k, coarse_p, coarse_half_b, terms, self.ours.curvature > 0
+            k, fine.mass, fine.half_b, terms, self.ours.curvature
         )
         found = []
-        for x, direction in zip(roots.tolist(), directions, strict=True):
-            step = 1e-6 * max(1.0, abs(x))
-            sides = [
-                shooting.descend(x + s, k, coarse_p, coarse_half_b, terms, work)
-                for s in (-step, step)
-            ]
-            slope = (sides[1] - sides[0]) / (2.0 * step)
-            ratio = np.empty(p.size)
-            previous: tuple[float, float] | None = None
-            for _ in range(8):
-                mismatch = shooting.descend(x, k, p, half_b, terms, ratio)
-                if not np.isfinite(mismatch) or abs(mismatch) <= 1e-12:
-                    break
-                if previous is not None and previous[1] != mismatch:
-                    slope = (mismatch - previous[1]) / (x - previous[0])
-                previous = x, mismatch
-                x -= mismatch / slope
-            if not abs(mismatch) <= 1e-12:
+        for root, direction in zip(roots.tolist(), directions, strict=True):
+            (x, slope), (other, other_slope) = (
+                one.closed(root, k, terms) for one in (fine, coarse)
+            )
+            x, slope = x + (x - other) / 3.0, slope + (slope - other_slope) / 3.0
+            ratio = self._closed(x, slope, k)
+            if ratio is None:
                 return None
             found.append((ratio, bool(direction > 0)))
         return found
+
+    def _closed(self, x: float, slope: float, k: float) -> Array | None:
+        """Log ratios of the march that closes near x, where the mismatch has the given slope."""
+        p, half_b = self._downward
+        terms = self.ours.slope_terms
+        ratio, before = np.empty((2, p.size))
+        last_x, last = np.inf, np.inf
+        for _ in range(8):
+            mismatch = shooting.descend(x, k, p, half_b, terms, ratio)
+            if not np.isfinite(mismatch) or abs(mismatch) <= _CLOSED:
+                break
+            if np.isfinite(last) and last != mismatch:
+                slope = (mismatch - last) / (x - last_x)
+            new = x - mismatch / slope
+            if abs(mismatch * last) <= _LINEAR:  # between two marches the ratios are straight
+                before -= ratio
+                before *= (new - x) / (last_x - x)
+                ratio += before
+                return ratio
+            last_x, last, x = x, mismatch, new
+            ratio, before = before, ratio
+        return ratio if abs(mismatch) <= _CLOSED else None
 
     def best(self, k: float) -> Solution[DiscretePolicy]:
         """The solution of the largest objective."""
@@ -163,7 +201,7 @@ class DiscreteProblem:
 
     def solution(self, k: float, log_ratio: Array, maximum: bool) -> Solution[DiscretePolicy]:
         """The record of one policy, whether or not it solves the equation."""
-        log_ratio = log_ratio - np.log(np.sum(self.base.probs * np.exp(log_ratio)))
+        log_ratio = log_ratio - np.log(np.exp(log_ratio) @ self.base.probs)
         beta = 1.0 / k if k > 0.0 else 0.0
         values = beta * (log_ratio - log_ratio[-1])
         transform = AtomTransform(self.name, self.base.u, self.base.below[1:-1], values)
@@ -177,14 +215,20 @@ class DiscreteProblem:
     def response(self, edges: tuple[Array, Array], k: float) -> Array:
         """Log density ratios of the best response to a policy with the given F and 1 - F."""
         below, above = edges
-        force = self.ours.pdf(below[1:-1], above[1:-1]) * (self.weights[:-1] + self.weights[1:]) / 2
-        climbed = np.concatenate([np.cumsum(force[::-1])[::-1], [0.0]])
-        return np.asarray(-k * climbed - np.log(np.sum(self.base.probs * np.exp(-k * climbed))))
+        force = self.ours.pdf(below[1:-1], above[1:-1])
+        force *= self.weights[:-1] + self.weights[1:]
+        force *= -k / 2.0
+        response = np.zeros(force.size + 1)
+        np.cumsum(force[::-1], out=response[-2::-1])
+        response -= np.log(np.exp(response) @ self.base.probs)
+        return response
 
     def fixed_point_step(self, policy: DiscretePolicy) -> tuple[float, float]:
         """Distance of a policy from its best response: total variation, KL(policy || response)."""
         response = self.response(policy.tilt.edges, policy.tilt.k)
-        mass = self.base.probs * np.exp(response)
-        distance = 0.5 * np.sum(np.abs(policy.probs - mass))
-        difference = policy.tilt.log_ratio - response
-        return float(distance), divergence(mass, difference)
+        mass = np.exp(response)
+        mass *= self.base.probs
+        off = np.subtract(policy.tilt.log_ratio, response, out=response)
+        spent = divergence(mass, off)
+        mass -= policy.probs
+        return 0.5 * float(np.abs(mass, out=mass).sum()), spent

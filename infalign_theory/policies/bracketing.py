@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infalign_theory.errors import PrecisionError
+
 Function = Callable[[float], float]
+_ROUNDING = 4e-16  # relative width below which no bracket shrinks
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,15 @@ def bracket_around(f: Function, guess: float, *, width: float, widest: float) ->
 
 
 def root_within(f: Function, bracket: Bracket, tolerance: float = 1e-15) -> float:
-    """The root (or the jump through zero) inside a bracket, by Brent's method.
+    """The root (or the jump through zero) inside a bracket.
 
-    ``tolerance`` is absolute and relative to the root.
+    Inverse quadratic interpolation where Chandrupatla's criterion trusts it, bisection elsewhere;
+    ``tolerance`` is absolute and relative to the root. Written out because importing
+    ``scipy.optimize`` takes longer than most commands.
+
+    References
+    ----------
+    T. R. Chandrupatla, Advances in Engineering Software 28 (1997) 145.
 
     Examples
     --------
@@ -89,17 +98,58 @@ def root_within(f: Function, bracket: Bracket, tolerance: float = 1e-15) -> floa
         return bracket.low
     if bracket.at_high == 0.0:
         return bracket.high
-    known = {bracket.low: bracket.at_low, bracket.high: bracket.at_high}
-
-    def once(x: float) -> float:
-        return known[x] if x in known else f(x)
-
-    from scipy.optimize import brentq  # here: its import costs more than most of its uses
-
-    found = brentq(
-        once, bracket.low, bracket.high, xtol=tolerance, rtol=max(tolerance, 1e-15), maxiter=300
+    # new is the newest point, other the end across the root, old the one that new replaced
+    (new, at_new), (other, at_other) = sorted(
+        [(bracket.low, bracket.at_low), (bracket.high, bracket.at_high)], key=lambda x: abs(x[1])
     )
-    return float(found)
+    share = 0.5  # of the way from new to other
+    for _ in range(300):
+        x = new + share * (other - new)
+        value = f(x)
+        if (value > 0.0) == (at_new > 0.0):
+            old, at_old = new, at_new
+        else:
+            old, at_old, other, at_other = other, at_other, new, at_new
+        new, at_new = x, value
+        best = new if abs(at_new) < abs(at_other) else other
+        least = tolerance + max(tolerance, _ROUNDING) * abs(best)
+        if value == 0.0 or abs(other - new) <= 2.0 * least:
+            return float(best)
+        share = _inverse_quadratic((new, at_new), (other, at_other), (old, at_old))
+        edge = least / abs(other - new)
+        share = min(max(share, edge), 1.0 - edge)
+    return float(best)
+
+
+def _inverse_quadratic(
+    new: tuple[float, float], other: tuple[float, float], old: tuple[float, float]
+) -> float:
+    """Share of the way from new to other at which the root is expected; half where in doubt."""
+    (a, at_a), (b, at_b), (c, at_c) = new, other, old
+    if not (np.isfinite([at_a, at_b, at_c]).all() and at_c != at_b and at_c != at_a):
+        return 0.5
+    along, up = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+    if not (up**2 < along and (1.0 - up) ** 2 < 1.0 - along):
+        return 0.5
+    first = at_a / (at_b - at_a) * at_c / (at_b - at_c)
+    return first + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+
+
+def root_between(f: Function, low: float, high: float, tolerance: float = 1e-15) -> float:
+    """:func:`root_within` two ends at which f has not been evaluated yet.
+
+    Examples
+    --------
+    >>> round(root_between(lambda x: x - 3.0, 0.0, 10.0), 12)
+    3.0
+    """
+    at_low, at_high = float(f(low)), float(f(high))
+    if not at_low * at_high <= 0.0:
+        raise PrecisionError(
+            f"no change of sign between {low:.6g} and {high:.6g}: {at_low:.6g} and {at_high:.6g}.",
+            float("nan"),
+        )
+    return root_within(f, Bracket(low, high, at_low, at_high), tolerance)
 
 
 @dataclass

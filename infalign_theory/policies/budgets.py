@@ -5,7 +5,7 @@ from __future__ import annotations
 from infalign_theory.checks import plain_number, real
 from infalign_theory.errors import InputError
 
-_SMALLEST_KL = 1e-100
+SMALLEST_KL = 1e-100
 
 
 def budget(beta: float | None, kl: float | None) -> tuple[float | None, float]:
@@ -17,9 +17,9 @@ def budget(beta: float | None, kl: float | None) -> tuple[float | None, float]:
         nats = real(kl, "kl", "a KL budget in nats, at least 0")
         if nats < 0.0:
             raise InputError(f"kl = {plain_number(nats)} is negative; give nats, at least 0.")
-        if 0.0 < nats < _SMALLEST_KL:
+        if 0.0 < nats < SMALLEST_KL:
             raise InputError(
-                f"kl = {nats!r} is too small to be told from 0; give 0 or at least {_SMALLEST_KL}."
+                f"kl = {nats!r} is too small to be told from 0; give 0 or at least {SMALLEST_KL}."
             )
         return None, nats
     allowed = "a finite positive number (for the base policy itself use kl=0)"

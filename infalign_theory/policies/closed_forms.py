@@ -89,6 +89,12 @@ LAW: dict[type[Transform], Callable[[float, Points], tuple[Array, Array]]] = {
 }
 
 
+def kl(transform: Transform, k: float, integrated: float) -> float:
+    """KL where it is elementary, else the one that was integrated."""
+    closed = KL.get(type(transform))
+    return closed(k) if closed else integrated
+
+
 def win_rate(transform: Transform, k: float, sides: tuple[int, int, int, int]) -> float | None:
     """Win rate against the base where it is elementary and well conditioned, else None.
 

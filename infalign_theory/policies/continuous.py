@@ -22,8 +22,7 @@ class ContinuousPolicy(Policy):
     def __init__(self, tilt: ContinuousTilt, training: Training | None = None) -> None:
         self.tilt = tilt
         self.base: Continuous = Continuous()
-        closed_kl = closed_forms.KL.get(type(tilt.transform))
-        self.kl = closed_kl(tilt.k) if closed_kl else tilt.kl
+        self.kl = closed_forms.kl(tilt.transform, tilt.k, tilt.kl)
         self._closed_law = closed_forms.LAW.get(type(tilt.transform))
         self._seal(training, tilt.transform, tilt.k)
 

@@ -10,7 +10,7 @@ import numpy as np
 from infalign_theory.errors import InputError
 from infalign_theory.kernels.sums import cumulative_sums, divergence
 from infalign_theory.policies.base import Discrete
-from infalign_theory.policies.continuous_tilt import _exponent
+from infalign_theory.policies.tilt_weights import exponent
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
 
@@ -26,13 +26,15 @@ class DiscreteTilt:
 
     @classmethod
     def of(cls, transform: Transform, base: Discrete, k: float) -> DiscreteTilt:
-        exponent = _exponent(k, changes_at_atoms(transform, base), 0.0)
-        return cls(transform, base, k, exponent - np.log(np.sum(base.probs * np.exp(exponent))))
+        tilted = exponent(k, changes_at_atoms(transform, base), 0.0)
+        return cls(transform, base, k, tilted - np.log(np.sum(base.probs * np.exp(tilted))))
 
     @cached_property
     def probs(self) -> Array:
-        mass = self.base.probs * np.exp(self.log_ratio)
-        return np.asarray(mass / mass.sum())
+        mass = np.exp(self.log_ratio)
+        mass *= self.base.probs
+        mass /= mass.sum()
+        return mass
 
     @cached_property
     def kl(self) -> float:

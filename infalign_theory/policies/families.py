@@ -13,14 +13,14 @@ from infalign_theory.errors import OutOfReachError, PrecisionError
 from infalign_theory.policies.base import Discrete
 from infalign_theory.policies.bracketing import SafeguardedNewton
 from infalign_theory.policies.continuous_tilt import (
-    _LONGEST_REACH,
-    _TAIL,
+    LONGEST_REACH,
+    TAIL,
     ContinuousTilt,
-    Known,
-    _reach_far_enough,
+    reach_far_enough,
     uniform_grid,
 )
 from infalign_theory.policies.discrete_tilt import DiscreteTilt, changes_at_atoms
+from infalign_theory.policies.tilt_weights import Known
 from infalign_theory.quadrature.grid import REACH
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
@@ -63,9 +63,9 @@ class Family(Generic[T]):
     log_odds: float = 0.0
 
 
-def continuous_family(transform: Transform) -> Family[ContinuousTilt]:
-    """All tilts of a continuous base by one transform."""
-    known = Known(transform)
+def continuous_family(transform: Transform, known: Known | None = None) -> Family[ContinuousTilt]:
+    """All tilts of a continuous base by one transform, of which something may be known."""
+    known = known or Known(transform)
     grid = uniform_grid()
     with np.errstate(over="ignore", under="ignore"):
         differences = known.differences(grid)
@@ -73,14 +73,14 @@ def continuous_family(transform: Transform) -> Family[ContinuousTilt]:
     _refuse_noise(known, spread)
     slope = max(transform.slopes)
     if slope == np.inf:
-        _reach_far_enough(transform, 1.0, grid)
+        reach_far_enough(transform, 1.0, grid)
 
     def at(k: float, nearby: ContinuousTilt | None) -> ContinuousTilt:
         return ContinuousTilt.resolve(transform, k, nearby.grid if nearby else None, known)
 
     # 1 - k slope must leave room for a tail of the form exp(-(1 - k slope) s) within reach
-    reach = _LONGEST_REACH if transform.in_logit else REACH
-    return Family(transform.name, at, spread, slope, np.inf, float(np.log(reach / _TAIL - 1.0)))
+    reach = LONGEST_REACH if transform.in_logit else REACH
+    return Family(transform.name, at, spread, slope, np.inf, float(np.log(reach / TAIL - 1.0)))
 
 
 def _refuse_noise(known: Known, spread: float) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from infalign_theory.checks import plain_number
 from infalign_theory.divergences import Divergence
 from infalign_theory.errors import InputError, OutOfReachError, PrecisionError
-from infalign_theory.policies.continuous_tilt import ContinuousTilt, _unresolved, uniform_grid
+from infalign_theory.policies.continuous_tilt import ContinuousTilt, uniform_grid
 from infalign_theory.policies.families import _deviation
 from infalign_theory.policies.penalised import (
     Condensed,
@@ -20,6 +20,7 @@ from infalign_theory.policies.penalised import (
     level_of_mass,
     solve_kl,
 )
+from infalign_theory.policies.tilt_weights import unresolved
 from infalign_theory.quadrature.grid import Grid
 from infalign_theory.quadrature.panels import entropy_terms
 from infalign_theory.quadrature.points import Points
@@ -209,7 +210,7 @@ def _resolution(density: Density, grid: Grid) -> tuple[np.ndarray, ContinuousTil
     values = np.exp(log_f + grid.log_jacobian)
     terms = entropy_terms(log_f, grid.log_jacobian)
     masses = grid.sums(values)
-    marked = _unresolved(grid, values, masses, terms) & grid.splittable()
+    marked = unresolved(grid, values, masses, terms) & grid.splittable()
     floor = grid.sums(_log_noise(density, log_f, grid.points) * values)
     rough = grid.unresolved(values) > floor
     marked &= rough | (grid.unresolved(terms) > floor * (1.0 + abs(float(log_f.max()))))

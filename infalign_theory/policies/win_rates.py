@@ -7,6 +7,7 @@ import numpy as np
 from infalign_theory.errors import InputError, PrecisionError
 from infalign_theory.policies import closed_forms
 from infalign_theory.policies.continuous import ContinuousPolicy
+from infalign_theory.policies.continuous_tilt import TiltStack
 from infalign_theory.policies.core import Policy
 from infalign_theory.policies.discrete import DiscretePolicy
 from infalign_theory.policies.inference import law_win_rate
@@ -98,42 +99,58 @@ def win_rate(
         )
         if closed is not None:
             return closed
-    return _continuous(policy, ours, against, theirs)
+    return float(_continuous(policy, ours, against, theirs))
+
+
+def win_rates(stack: TiltStack, ours: Procedure, theirs: Procedure) -> Array:
+    """Win rates of several tilts against the base."""
+    transform, sides = stack.known.transform, (*power_sides(ours), *power_sides(theirs))
+    apart = isinstance(ours, LawProcedure) or isinstance(theirs, LawProcedure) or ours.breaks
+    if apart or closed_forms.win_rate(transform, float(stack.k[0]), sides) is not None:
+        policies = [ContinuousPolicy(stack[i]) for i in range(stack.k.size)]
+        return np.array([win_rate(one, ours, against_procedure=theirs) for one in policies])
+    return _continuous(stack, ours, None, theirs)
 
 
 def _continuous(
-    policy: ContinuousPolicy,
+    policy: ContinuousPolicy | TiltStack,
     ours: Procedure,
     against: ContinuousPolicy | None,
     theirs: Procedure,
-) -> float:
-    """Integral of 1 - g(F) against the opponent's law, on a grid refined for that integrand."""
+) -> Array:
+    """Integral of 1 - g(F) against the opponent's law, on a grid refined for that integrand.
 
-    def judge(grid: Grid) -> tuple[tuple[float, float], BoolArray]:
+    One number for a policy, one a tilt for a stack, whose procedure must have no kinks.
+    """
+
+    def judge(grid: Grid) -> tuple[tuple[Array, Array], BoolArray]:
         values = _integrand(policy, ours, against, theirs, grid)
         errors, sums = grid.unresolved(values), grid.sums(values)
-        return (float(sums.sum()), float(errors.sum())), errors > 2e-14 + 4e-15 * sums
+        marked = (errors > 2e-14 + 4e-15 * sums).reshape(-1, grid.half.size)
+        return (sums.sum(axis=-1), errors.sum(axis=-1)), np.asarray(marked.any(axis=0))
 
     start = policy.grid if against is None else policy.grid.union(against.grid)
     refined = refine(start.with_edges(kinks(policy, ours, against, theirs)), judge)
     total, error = refined.result
-    if not error <= _PROMISE:
+    if not (error <= _PROMISE).all():
+        at = int(np.argmax(error))
+        of = repr(policy) if isinstance(policy, ContinuousPolicy) else f"{policy[at].transform}"
         raise PrecisionError(
-            f"the {ours.name} win rate of {policy!r} is known only to {error:.1g}, not to "
-            f"{_PROMISE:g}; its estimate is {total:.12g}.",
-            estimate=total,
+            f"the {ours.name} win rate of {of} is known only to {error.flat[at]:.1g}, not to "
+            f"{_PROMISE:g}; its estimate is {total.flat[at]:.12g}.",
+            estimate=float(total.flat[at]),
         )
-    return float(np.clip(total, 0.0, 1.0))
+    return np.asarray(np.clip(total, 0.0, 1.0))
 
 
 def kinks(
-    policy: ContinuousPolicy,
+    policy: ContinuousPolicy | TiltStack,
     ours: Procedure,
     against: ContinuousPolicy | None,
     theirs: Procedure,
 ) -> Array:
     """Logits of u at which either side's procedure has a kink of its g."""
-    reached = _reached(policy, ours.breaks)
+    reached = _reached(policy, ours.breaks) if isinstance(policy, ContinuousPolicy) else np.empty(0)
     if against is None:
         return np.concatenate([reached, np.array(theirs.breaks)])
     return np.concatenate([reached, _reached(against, theirs.breaks)])
@@ -148,7 +165,7 @@ def _reached(policy: ContinuousPolicy, levels: tuple[float, ...]) -> Array:
 
 
 def _integrand(
-    policy: ContinuousPolicy,
+    policy: ContinuousPolicy | TiltStack,
     ours: Procedure,
     against: ContinuousPolicy | None,
     theirs: Procedure,

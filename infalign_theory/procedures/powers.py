@@ -17,35 +17,39 @@ _LARGE = 64  # powers from which the rounding of p itself, next to 1, would be f
 def _power(n: int, p: Array, q: Array) -> tuple[Array, Array]:
     """p**n and 1 - p**n for q = 1 - p, each accurate where it is small."""
     p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    if n <= _LARGE:
+        whole, total = _geometric(n, p)
+        total *= q  # 1 - p^n = (1 - p) (1 + p + ... + p^(n-1)), in which nothing cancels
+        return whole, total
     exponent = _exponent(n, p, q)
-    whole = np.exp(exponent) if n > _LARGE else _whole_power(n, p)
-    return whole, np.abs(np.expm1(exponent))
+    return np.exp(exponent), np.abs(np.expm1(exponent))
 
 
 def _power_slope(n: int, p: Array, q: Array) -> Array:
     """Derivative n p**(n-1)."""
     p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
-    n, factor = n - 1, n
-    return factor * (np.exp(_exponent(n, p, q)) if n > _LARGE else _whole_power(n, p))
+    if n == 1:
+        return np.ones(p.shape)
+    slope = np.exp(_exponent(n - 1, p, q)) if n > _LARGE else _geometric(n - 1, p)[0]
+    return np.asarray(n * slope)
 
 
 def _exponent(n: int, p: Array, q: Array) -> Array:
     """n log p."""
-    if n == 0:
-        return np.zeros(p.shape)
     with np.errstate(divide="ignore"):
         return np.asarray(n * np.where(q < 0.5, np.log1p(-q), np.log(p)))
 
 
-def _whole_power(n: int, p: Array) -> Array:
-    """p**n by repeated squaring."""
-    result = np.ones(p.shape)
-    while n > 0:
-        if n & 1:
-            result = result * p
-        p = p * p
-        n >>= 1
-    return result
+def _geometric(n: int, p: Array) -> tuple[Array, Array]:
+    """p**n and 1 + p + ... + p**(n-1), by doubling n from its highest digit down."""
+    power, total = p.copy(), np.ones(p.shape)
+    for digit in bin(n)[3:]:
+        total += total * power
+        power = power * power
+        if digit == "1":
+            total += power
+            power *= p
+    return power, total
 
 
 @dataclass(frozen=True)

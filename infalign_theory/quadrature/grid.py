@@ -31,14 +31,15 @@ class Running:
 
     @property
     def total(self) -> float:
-        """Integral over the whole grid."""
+        """Integral over the whole grid, of one function."""
         return float(self.edge_below[-1])
 
     @property
     def fractions(self) -> tuple[Array, Array]:
         """The running integrals as shares of the total: a CDF and its complement."""
-        total = self.total
-        return np.minimum(self.below / total, 1.0), np.minimum(self.above / total, 1.0)
+        total = self.edge_below[..., -1, None, None]
+        below, above = self.below / total, self.above / total
+        return np.minimum(below, 1.0, out=below), np.minimum(above, 1.0, out=above)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class Grid:
         """Integral over the whole grid (in s)."""
         return float(self.sums(values).sum())
 
+    def integrals(self, values: Array) -> Array:
+        """Integrals of several functions, shape (..., panels, nodes), over the whole grid."""
+        return np.asarray(self.sums(values).sum(axis=-1))
+
     def running(self, values: Array) -> Running:
         """Running integrals from both ends (in s)."""
         return Running(*panels.running_integrals(values, self.half))
@@ -87,7 +92,7 @@ class Grid:
     def unresolved(self, values: Array) -> Array:
         """Estimated error of each panel's integral: the size of its last Legendre terms."""
         tail = np.abs(values @ panels.ANALYSIS[-3:].T)
-        return np.asarray(tail.sum(axis=1) * self.half)
+        return np.asarray(tail.sum(axis=-1) * self.half)
 
     def split(self, marked: np.ndarray) -> Grid:
         """Bisect the marked panels."""

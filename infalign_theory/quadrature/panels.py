@@ -1,7 +1,8 @@
 """Integrals over panels: many short intervals, each carrying the same Gauss-Legendre nodes.
 
-A function is an array of shape (panels, nodes). Running integrals are accumulated from both
-ends, so that a CDF F and its complement 1-F both keep their relative accuracy in the tails.
+A function is an array of shape (panels, nodes); several at once lie before these two axes. Running
+integrals are accumulated from both ends, so that a CDF F and its complement 1-F both keep their
+relative accuracy in the tails.
 """
 
 from __future__ import annotations
@@ -44,16 +45,20 @@ def panel_sums(values: Array, half: Array, weights: Array) -> Array:
 def running_integrals(values: Array, half: Array) -> tuple[Array, Array, Array, Array]:
     """Integral below and above every node and every panel edge.
 
-    Returns ``below, above`` of shape (panels, nodes) and ``edge_below, edge_above`` of shape
-    (panels + 1,).
+    Returns ``below, above`` of shape (..., panels, nodes) and ``edge_below, edge_above`` of shape
+    (..., panels + 1).
     """
     masses = panel_sums(values, half, WEIGHTS)
-    edge_below = np.concatenate([[0.0], np.cumsum(masses)])
-    edge_above = np.concatenate([np.cumsum(masses[::-1])[::-1], [0.0]])
+    edge_below = np.zeros((*masses.shape[:-1], half.size + 1))
+    edge_above = np.zeros_like(edge_below)
+    np.cumsum(masses, axis=-1, out=edge_below[..., 1:])
+    np.cumsum(masses[..., ::-1], axis=-1, out=edge_above[..., -2::-1])
     # rounding must not push a running integral of a density below its own edge
-    left, right = (np.maximum(values @ rule.T, 0.0) for rule in (FROM_LEFT, FROM_RIGHT))
-    below = edge_below[:-1, None] + half[:, None] * left
-    above = edge_above[1:, None] + half[:, None] * right
+    below, above = values @ FROM_LEFT.T, values @ FROM_RIGHT.T
+    for inside, edge in ((below, edge_below[..., :-1]), (above, edge_above[..., 1:])):
+        np.maximum(inside, 0.0, out=inside)
+        inside *= half[:, None]
+        inside += edge[..., None]
     return below, above, edge_below, edge_above
 
 
@@ -63,12 +68,16 @@ def entropy_terms(log_ratio: Array, log_weight: Array) -> Array:
     Summed over the base's weights it is the KL divergence, without the cancellation of
     E[log r] at small KL; a large ratio may meet a weight that underflows on its own.
     """
-    weight = np.exp(log_weight)
+    weight = np.broadcast_to(np.exp(log_weight), np.shape(log_ratio))
     with np.errstate(invalid="ignore", over="ignore"):
-        tilted = np.exp(log_ratio + log_weight)
-        terms = log_ratio * tilted - (tilted - weight)
+        tilted = np.asarray(log_ratio + log_weight)
+        np.exp(tilted, out=tilted)
+        terms = np.asarray(log_ratio * tilted)
+        tilted -= weight
+        terms -= tilted
     near = np.abs(log_ratio) < NEAR
     terms[near] = weight[near] * near_one(log_ratio[near])
     empty = log_ratio == -np.inf
-    terms[empty] = weight[empty]
-    return np.asarray(terms)
+    if empty.any():
+        terms[empty] = weight[empty]
+    return terms

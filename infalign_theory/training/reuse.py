@@ -126,7 +126,7 @@ def outcome(steps: Steps, procedure: Procedure, kl: float) -> tuple[float, float
     """
     k = _strength(steps, kl)
     density = steps.densities(k)
-    nodes, won = 8, steps.win_rates(density, procedure, 8)
+    nodes, won = 4, steps.win_rates(density, procedure, 4)
     while True:
         nodes *= 2
         finer = steps.win_rates(density, procedure, nodes)

@@ -58,11 +58,17 @@ def write(path: Path, stored: Stored) -> None:
         file = Path(folder) / "calibration.parquet"
         connection.register("samples", frame)
         target = str(file).replace("'", "''")
-        connection.execute(
-            f"COPY (SELECT prompt::VARCHAR AS prompt, reward FROM samples) TO '{target}' "
-            f"(FORMAT parquet, KV_METADATA {{{listed}}})"
-        )
-        content = file.read_bytes()
+        try:
+            connection.execute(
+                f"COPY (SELECT prompt::VARCHAR AS prompt, reward FROM samples) TO '{target}' "
+                f"(FORMAT parquet, KV_METADATA {{{listed}}})"
+            )
+            content = file.read_bytes()
+        except (duckdb.IOException, OSError) as error:
+            raise InputError(
+                f"cannot prepare {path} in {tempfile.gettempdir()}, which is full or not to be "
+                "written to; make room there, or set TMPDIR to another folder."
+            ) from error
     write_atomically(path, content)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from infalign_theory.empirical.fitting.families import LARGEST_T, FixedTransform, FreeExponential
 from infalign_theory.empirical.fitting.laws import Expectation, Goodness, RankShares
@@ -31,6 +31,7 @@ from infalign_theory.empirical.statistics.uncertainty import (
 )
 from infalign_theory.errors import InputError, PrecisionError
 from infalign_theory.kernels import jackknife
+from infalign_theory.policies.bracketing import root_between
 from infalign_theory.policies.families import solve
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.core import Transform
@@ -278,7 +279,7 @@ def planned_discrete(
     near = float(np.log(solve(tilted(transform, ranks.empirical_laws()), kl).k))
     for reach in _REACHES:
         if excess(near - reach) < 0.0 < excess(near + reach):
-            k = optimize.brentq(excess, near - reach, near + reach, xtol=1e-10)
+            k = root_between(excess, near - reach, near + reach, 1e-10)
             return at(float(np.exp(k))), None
     return at(float(np.exp(near))), (
         f"no strength spends {kl:g} nats once the few base samples are allowed for: the one that "
@@ -309,7 +310,7 @@ def _strength(ranks: TiedRanks, family: FixedTransform) -> tuple[float, float]:
     step = 1.0 if here > 0.0 else -1.0
     while score(step) * here > 0.0:  # ends in OutOfReachError where nothing stops it
         step *= 2.0
-    k = float(optimize.brentq(score, 0.0, step, xtol=1e-6, rtol=1e-6)) if here else 0.0
+    k = root_between(score, 0.0, step, 1e-6) if here else 0.0
     return k, float(ranks.residuals(k * family.phi, family.phi[None])[:, 0].mean())
 
 
@@ -334,6 +335,8 @@ def _solved(
             return np.full(at.size, 1e3)
         found: Array = scores(at)[:, 1:].mean(axis=0)
         return found
+
+    from scipy import optimize  # here: its import takes longer than most commands
 
     found = optimize.root(mean, theta, method="hybr", options={"xtol": 1e-11})
     theta = np.asarray(found.x)

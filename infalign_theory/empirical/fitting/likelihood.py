@@ -200,7 +200,8 @@ class Likelihood:
                 np.concatenate([first[:, rows], curved[..., rows].reshape(p * p, -1)]).T,
             )
         else:
-            sums = ustatistics.row_sums(self.table, np.concatenate([f[None], features * f]))
+            # one order of summation, which a matrix product would leave to library and threads
+            sums = np.einsum("rn,qn->rq", self.table, np.concatenate([f[None], features * f]))
             probability = sums[:, 0]
             with np.errstate(divide="ignore", invalid="ignore"):
                 log_p, each = np.log(probability), sums[:, 1:] / probability[:, None]

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.optimize import brentq
 
 from infalign_theory.empirical.fitting.families import fixed_transform
 from infalign_theory.empirical.fitting.goodness import goodness_of_fit
@@ -22,9 +21,13 @@ from infalign_theory.empirical.statistics.calibration import Calibration
 from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.errors import InfalignError, OutOfReachError
+from infalign_theory.policies.bracketing import root_between
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.transforms.core import Transform
 from infalign_theory.typing import Array
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 WIDEST = 1.5  # of log k
 _STEPS = np.linspace(-5.0, 4.0, 28)
@@ -118,6 +121,8 @@ class _Curves:
             chances = likelihood.at(family, theta).probability
             rows.append(np.concatenate([[rate, rate**2, nats, nats**2], rates, chances]))
             at.append(step)
+        from scipy.interpolate import CubicSpline  # here: its import takes longer than this
+
         return cls(counts, start, CubicSpline(np.array(at), np.array(rows)), len(duels))
 
     @property
@@ -150,7 +155,9 @@ class _Curves:
                 raise OutOfReachError(
                     f"no strengths of this transform have the mean win rate {mean:.4g}.", mean
                 )
-            return float(brentq(lambda at: self.mixed(at, log_sd)[0] - mean, low, high))
+            return root_between(
+                lambda at: float(self.mixed(at, log_sd)[0]) - mean, low, high, 2e-12
+            )
 
         def excess(log_sd: float) -> float:
             found = self.mixed(centre(log_sd), log_sd)
@@ -164,7 +171,7 @@ class _Curves:
                 f"spread of {WIDEST} makes them.",
                 WIDEST,
             )
-        log_sd = float(brentq(excess, 0.0, WIDEST))
+        log_sd = root_between(excess, 0.0, WIDEST, 2e-12)
         return centre(log_sd), log_sd
 
     def goodness(self, centre: float, log_sd: float, influence: Array) -> Goodness | None:

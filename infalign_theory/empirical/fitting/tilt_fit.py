@@ -147,7 +147,9 @@ class _Solution:
         out = np.empty(self.theta.size)
         for i in range(self.theta.size):
             step = np.zeros(self.theta.size)
-            step[i] = 0.02 * np.sqrt(self.covariance[i, i])
+            # prompts that are all alike leave no error to take a fraction of
+            smallest = 1e-6 * max(1.0, abs(float(self.theta[i])))
+            step[i] = max(0.02 * float(np.sqrt(self.covariance[i, i])), smallest)
             out[i] = (number(self.theta + step) - number(self.theta - step)) / (2 * step[i])
         return out
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 
 from infalign_theory.comparison.choices import Choice
 from infalign_theory.comparison.comparisons import short_of
@@ -29,6 +28,7 @@ from infalign_theory.empirical.statistics.thinning import ThinnedBases
 from infalign_theory.empirical.statistics.ties import BaseLaw
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts, skewed_interval
 from infalign_theory.errors import InfalignError
+from infalign_theory.policies.bracketing import root_between
 from infalign_theory.policies.families import solve
 from infalign_theory.policies.scaling import scaled_beta
 from infalign_theory.procedures import Procedure
@@ -188,7 +188,7 @@ def _influences(
         excess = [float(np.mean(spent(end))) - kl for end in ends]
         if not excess[0] < 0.0 < excess[1]:
             return None
-        at = float(brentq(lambda x: float(np.mean(spent(x))) - kl, *ends, xtol=1e-9))
+        at = root_between(lambda x: float(np.mean(spent(x))) - kl, *ends, 1e-9)
         rise_won = float(np.mean(won(at + _STEP) - won(at - _STEP)))
         rise_spent = float(np.mean(spent(at + _STEP) - spent(at - _STEP)))
         values = won(at) - (rise_won / rise_spent if rise_spent > 0.0 else 0.0) * (spent(at) - kl)

@@ -11,6 +11,8 @@ import sys
 import tempfile
 import weakref
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -80,9 +82,23 @@ class ScoreFile:
         return str(self.path) if self.temporary is None else "standard input"
 
 
+@contextmanager
+def room_for_copy(shown: str) -> Iterator[None]:
+    """Where a copy of scores is made in the temporary folder: one clear message if it is full."""
+    try:
+        yield
+    except gzip.BadGzipFile:  # of what is read, not of the folder
+        raise
+    except OSError as error:
+        raise InputError(
+            f"{shown} cannot be copied to {tempfile.gettempdir()}: {error.strerror}; make room "
+            "there, or set TMPDIR to another folder."
+        ) from error
+
+
 def score_files(given: str | os.PathLike[str]) -> list[ScoreFile]:
     """All files that a path, a folder, a pattern or ``-`` stands for."""
-    if given == STANDARD_INPUT:
+    if str(given) == STANDARD_INPUT:
         return [_standard_input()]
     if re.match(r"\w+://", str(given)):
         raise InputError(f"{given} is an address; download the file and give its path.")
@@ -129,7 +145,7 @@ def _standard_input() -> ScoreFile:
     """A copy of standard input, which can be read once only; its kind is seen from its bytes."""
     folder = TemporaryFolder()
     path = folder.path / "standard-input"
-    with path.open("wb") as copy:
+    with room_for_copy("standard input"), path.open("wb") as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
     with path.open("rb") as copied:
         start = copied.read(4096)

@@ -23,7 +23,7 @@ from infalign_theory.empirical.scores.database import (
     quoted_text,
     scratch_folder,
 )
-from infalign_theory.empirical.scores.paths import FileKind, ScoreFile
+from infalign_theory.empirical.scores.paths import FileKind, ScoreFile, room_for_copy
 from infalign_theory.empirical.scores.tables import (
     as_table,
     column_names,
@@ -98,7 +98,7 @@ def _literal(path: Path) -> str:
 
 
 def _compression(file: ScoreFile) -> str:
-    return "compression = 'gzip'" if file.zipped else "compression = 'none'"
+    return "compression = 'gzip'" if file.zipped else "compression = 'uncompressed'"
 
 
 # ---------------------------------------------------------------------------------------- CSV, TSV
@@ -152,7 +152,7 @@ def _parquet(connection: duckdb.DuckDBPyConnection, file: ScoreFile) -> Relation
     if file.zipped:  # Parquet is read from its end, so it is unpacked whole
         path = Path(scratch_folder(connection)) / f"{abs(hash(file.path))}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _opened(file) as packed, path.open("wb") as unpacked:
+        with room_for_copy(file.shown), _opened(file) as packed, path.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked)
     reader, literal = "read_parquet(?, hive_partitioning = false)", _literal(path)
     rows = connection.execute(f"DESCRIBE SELECT * FROM {reader}", [literal]).fetchall()

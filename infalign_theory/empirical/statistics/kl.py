@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
 
 from infalign_theory.checks import real
 from infalign_theory.empirical.scores.groups import Groups, check_sorted
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases
 from infalign_theory.errors import InputError
 from infalign_theory.kernels.segments import merge_ties
+from infalign_theory.policies.bracketing import root_between
 from infalign_theory.policies.closed_forms import identity_kl, identity_win_rate
 from infalign_theory.procedures import Procedure
 from infalign_theory.procedures.names import as_procedure
@@ -76,7 +76,7 @@ def kl_floor(win_rate: float) -> float:
 
     # 1/2 - lost <= k/12 and lost <= 1/k hold for every k
     low, high = np.log(6.0 * (0.5 - lost)), -np.log(lost) + 1e-9
-    k = float(np.exp(brentq(excess, low, high, xtol=1e-14, rtol=1e-14)))
+    k = float(np.exp(root_between(excess, low, high, 1e-14)))
     return identity_kl(k) if k < 50.0 else float(np.log(k) - 1.0)
 
 

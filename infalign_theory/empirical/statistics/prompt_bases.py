@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
 
 from infalign_theory.checks import plain_number
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.errors import InputError, OutOfReachError
 from infalign_theory.kernels import segments, shooting
+from infalign_theory.policies.bracketing import root_between
 from infalign_theory.policies.families import Family
 from infalign_theory.procedures import Procedure
 from infalign_theory.quadrature.panels import entropy_terms
@@ -192,7 +192,7 @@ class PromptOptima:
             offsets,
             self.procedure.slope_terms,
             self.procedure.value_terms,
-            self.procedure.curvature > 0,
+            self.procedure.curvature,
         )
         return self.bases.normalised(downward[::-1])
 
@@ -242,7 +242,7 @@ class PromptOptima:
                     f"a beta below 1e-299 on these scores; give less, or a smaller N.",
                     limit,
                 )
-        log_k = float(brentq(excess, low, high, xtol=1e-13, rtol=1e-14))
+        log_k = root_between(excess, low, high, 1e-13)
         ratio = self.at(float(np.exp(log_k)))
         beta = float(np.exp(-log_k))
         won = float(np.mean(self.bases.win_rates(ratio, self.procedure, self.against)))

@@ -19,6 +19,7 @@ from infalign_theory.transforms.names import as_transform
 STANDARD = "standard"
 AUTO = "auto"
 _FEWEST_RESAMPLES = 100
+_MOST_RESAMPLES = 1_000_000  # whose noise is a thousandth of the interval
 
 
 def duels_asked(
@@ -62,10 +63,11 @@ def law_named(law: str) -> Law | None:
 def resampling(bootstrap: int, seed: int) -> tuple[int, int]:
     """Resamples and seed of bootstrap intervals."""
     resamples = _natural(bootstrap, "bootstrap")
-    if 0 < resamples < _FEWEST_RESAMPLES:
+    if resamples and not _FEWEST_RESAMPLES <= resamples <= _MOST_RESAMPLES:
+        why = "make no interval" if resamples < _FEWEST_RESAMPLES else "are more than ever help"
         raise InputError(
-            f"bootstrap = {resamples} resamples make no interval; give {_FEWEST_RESAMPLES} or "
-            "more, or 0 for Student intervals."
+            f"bootstrap = {resamples} resamples {why}; give {_FEWEST_RESAMPLES} to "
+            f"{_MOST_RESAMPLES}, or 0 for Student intervals."
         )
     return resamples, _natural(seed, "seed")
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from infalign_theory.empirical.fitting.laws import Law
@@ -20,6 +18,7 @@ from infalign_theory.empirical.statistics.prompt_bases import PromptBases, Promp
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.optima.powers import Powers, Trajectory
 from infalign_theory.optima.solve import optimum
+from infalign_theory.policies.bracketing import root_between
 from infalign_theory.procedures import Procedure, Standard
 from infalign_theory.typing import Array, BoolArray, IntArray
 
@@ -78,11 +77,11 @@ def _least_to_win(duel: Duel, win_rate: float) -> float | None:
         nats *= 2.0
         if nats > _LARGEST_KL:
             return None
-    found = brentq(
+    found = root_between(
         lambda kappa: float(path.at(np.array([kappa]))[0][0]) - win_rate,
         powers.leading,
         path.last,
-        xtol=1e-12,
+        1e-12,
     )
     return float(path.at(np.array([found]))[1][0])
 
@@ -106,7 +105,7 @@ def _one_against(theirs: Procedure, win_rate: float) -> float | None:
     if win_rate <= least:  # what is won rises as the root of the KL there
         return _LEAST_KL * ((win_rate - even) / (least - even)) ** 2
     low, high = np.log([_LEAST_KL, top])
-    found = brentq(lambda log_kl: won(float(np.exp(log_kl))) - win_rate, low, high, xtol=1e-12)
+    found = root_between(lambda log_kl: won(float(np.exp(log_kl))) - win_rate, low, high, 1e-12)
     return float(np.exp(found))
 
 
@@ -137,7 +136,7 @@ def _by_atoms(duel: Duel, win_rate: float) -> float | None:
     least, nats = point(_LEAST_LOG_K)
     if wanted <= least:  # what is won rises as the root of the KL there
         return nats * ((wanted - own) / (least - own)) ** 2
-    log_k = float(brentq(lambda at: point(at)[0] - wanted, _LEAST_LOG_K, high, xtol=1e-7))
+    log_k = root_between(lambda at: point(at)[0] - wanted, _LEAST_LOG_K, high, 1e-7)
     won, nats = point(log_k)
     return nats + float(np.exp(log_k)) * (wanted - won)
 
@@ -267,6 +266,8 @@ class DiscreteStanding:
         won_at, nats_at = np.array(points).T
         if win_rate >= won_at[-1]:  # corrected numbers need not rise at every step
             return float(nats_at[-1])
+        from scipy.interpolate import PchipInterpolator  # here: half a second of import
+
         return max(float(PchipInterpolator(won_at, nats_at)(win_rate)), 0.0)
 
 
