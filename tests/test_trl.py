@@ -44,18 +44,19 @@ def trained(example):
     return get
 
 
-@pytest.mark.parametrize(("name", "steps"), [("rloo-exp10", 80), ("grpo-uncorrected", 120)])
-def test_training_ends_at_the_claimed_law(trained, name, steps):
-    found = trained(name, steps)
+def test_training_ends_at_the_claimed_law(trained):
+    found = trained("rloo-exp10", 100)
     assert found["total_variation"] < 0.05
     assert found["kl"] == pytest.approx(found["claimed_kl"], rel=0.1)
 
 
 @pytest.mark.simulation  # left to the night
-@pytest.mark.parametrize("name", ["rloo-identity", "rloo-exp-10", "grpo-corrected", "grpo-group"])
-def test_longer_training_ends_closer_to_the_claimed_law(trained, name):
+@pytest.mark.parametrize(
+    "name", ["rloo-identity", "rloo-exp-10", "grpo-corrected", "grpo-uncorrected", "grpo-group"]
+)
+def test_other_trainers_end_at_the_law_of_theirs(trained, name):
     found = trained(name)
-    assert found["total_variation"] < 0.03
+    assert found["total_variation"] < 0.05
     assert found["kl"] == pytest.approx(found["claimed_kl"], rel=0.1)
 
 

@@ -307,10 +307,13 @@ def draw(rows: list[dict[str, Any]], lines: dict[tuple[str, str], np.ndarray], p
 
     with drawing_style():
         figure = Figure(figsize=(10.5, 7.2), layout="constrained")
-        panels = figure.subplots(2, 3)
+        panels, fine = figure.subplots(2, 3), np.linspace(NATS[0], NATS[-1], 81)
         for ax, procedure, title in zip(panels.flat, PROCEDURES, TITLES, strict=True):
             for arm, (label, colour, marker, line) in LOOK.items():
-                ax.plot(NATS, lines[arm, procedure], color=colour, linestyle=line, linewidth=1.2)
+                law = CubicSpline(NATS, lines[arm, procedure])(fine)
+                ax.plot(fine, law, color=colour, linestyle=line, linewidth=1.2)
+                if ax is panels.flat[0]:
+                    ax.plot([], [], color=colour, linestyle=line, label=f"{label}, predicted")
                 for form, fill, told in SHOWN:
                     mine = [
                         r

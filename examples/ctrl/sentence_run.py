@@ -35,8 +35,8 @@ KEPT = Path(__file__).parent / "sentences"
 class Arm:
     """One way to train; ``transform`` is None for the raw reward.
 
-    ``tuned`` times theory's beta is where a run starts, from one pilot run an arm on a seed of its
-    own, which is not reported.
+    ``tuned`` times theory's beta is where a run starts, after pilot runs of the identity and of
+    -exp(-10u) on a seed of their own, which is not reported.
     """
 
     name: str
