@@ -72,6 +72,13 @@ def attack(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Kernels and formulas broken on purpose; which test sees it, as a page of the manual."""
+    install(session, "-e", ".[test]")
+    session.run("python", "-m", "tests.mutation", "--page", "docs/robustness.md")
+
+
+@nox.session
 def benchmarks(session: nox.Session) -> None:
     """Our times and those of others for the same work; writes the manual's page."""
     install(session, "-e", ".[test]")

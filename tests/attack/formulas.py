@@ -255,7 +255,8 @@ def breakpoints(formula: Formula) -> np.ndarray:
 def mesh(formula: Formula, halvings: int) -> np.ndarray:
     """Panels graded towards the ends, the breakpoints and the narrow features."""
     grading = LONG(4) ** -np.arange(2, 31, dtype=LONG)
-    parts = [np.linspace(0, 1, 33, dtype=LONG), grading, 1 - grading]
+    deep = LONG(4) ** -np.arange(2, 121, dtype=LONG)  # powers of u need them, and doubles have them
+    parts = [np.linspace(0, 1, 33, dtype=LONG), deep, 1 - grading]
     for root in breakpoints(formula):
         parts += [root[None], root - grading[:20], root + grading[:20]]
     for c, w in formula.features:
@@ -263,7 +264,7 @@ def mesh(formula: Formula, halvings: int) -> np.ndarray:
         parts += [LONG(c) - steps, LONG(c) + steps]
     edges = np.unique(np.concatenate(parts))
     edges = edges[(edges >= 0) & (edges <= 1)]
-    kept = np.concatenate([[True], np.diff(edges) > 1e-18])
+    kept = np.concatenate([[True], np.diff(edges) > 1e-18 * edges[1:]])
     edges = edges[kept]
     for _ in range(halvings):
         edges = np.sort(np.concatenate([edges, (edges[1:] + edges[:-1]) / 2]))
