@@ -33,7 +33,8 @@ def whole(value: object, name: str, allowed: str) -> int:
     """A whole number from 1 to 10^9, or one clear message."""
     number = real(value, name, allowed)
     if number != int(number) or not 1 <= number <= LARGEST_COUNT:
-        raise InputError(f"{name} = {plain_number(number)} is not allowed; give {allowed}.")
+        most = f", at most {LARGEST_COUNT:,}" if number > LARGEST_COUNT else ""
+        raise InputError(f"{name} = {plain_number(number)} is not allowed; give {allowed}{most}.")
     return int(number)
 
 
