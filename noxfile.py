@@ -49,7 +49,7 @@ def tests_marked(session: nox.Session) -> None:
     """What the default run leaves out and CI runs: slow, dask, notebook, browser, train."""
     install(session, "-e", ".[test,lint,train]")
     marked = "(slow or dask or notebook or browser or train) and not simulation"
-    session.run("python", "-m", "pytest", "tests", "-m", marked, *session.posargs)
+    session.run("python", "-m", "pytest", "tests", "-m", marked, "--durations=30", *session.posargs)
 
 
 @nox.session

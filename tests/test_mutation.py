@@ -54,7 +54,7 @@ def test_targets_are_there():
             assert dict(functions(ast.parse(source))), module
 
 
-@pytest.mark.slow
+@pytest.mark.simulation
 def test_broken_code_is_noticed_and_what_nobody_reaches_survives():
     def told(only):
         command = [sys.executable, "-m", "tests.mutation", "--only", only, "--each", "4"]

@@ -66,8 +66,9 @@ _register()
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: exit 0 when done, 2 on bad input with one readable line."""
-    if sys.stdout is None:  # closed by the shell
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:  # closed by the shell; the descriptor lives as long as the process
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        sys.stdout = open(nowhere, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=given or ["--help"], standalone_mode=False)
