@@ -192,6 +192,27 @@ def test_a_perfect_proxy_deals_out_the_same_truths_in_order(seed, procedure):
     assert out[0] == pytest.approx(perfect_by_hand(*sides, procedure), abs=1e-12)
 
 
+def test_prompts_under_a_perfect_proxy_are_each_by_itself():
+    rng = np.random.default_rng(12)
+    sides, found = [], []
+    for sizes in ([3, 5, 4], [6, 2, 3]):
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        scores = np.concatenate([np.sort(rng.integers(0, 5, size) / 2.0) for size in sizes])
+        sides.append(Judged(scores, rng.integers(0, 3, offsets[-1]) / 1.0, offsets, 2, True))
+    together = np.empty(3)
+    perfect_proxy.win_rates(*sides, out=together, span=(0, 3))
+    for prompt in range(3):
+        alone, one = [], np.empty(1)
+        for side in sides:
+            part = slice(*side.offsets[prompt : prompt + 2])
+            size = np.array([0, side.scores[part].size])
+            alone.append(Judged(side.scores[part], side.truth[part], size, 2, True))
+        perfect_proxy.win_rates(*alone, out=one, span=(0, 1))
+        found.append(one[0])
+    assert together.tolist() == found
+    assert len(set(found)) == 3
+
+
 @pytest.mark.slow
 def test_a_truth_that_is_a_threshold_of_the_reward_is_not_hacked():
     rng = np.random.default_rng(4)
