@@ -30,6 +30,8 @@ from infalign_theory.typing import Array
 _LARGEST_K = 1e250
 _DENSITIES = (1, 4)  # of the scan for solutions: the second where the first finds too little
 _TOGETHER = 8  # conditioned bases at once: as many as the processor's cache holds
+_LONGEST = 32.0  # step in log k along a solution that is followed
+_LOG_K = 1e-13  # to which log k is then found
 _BEATEN = 1e-10  # by which a conditioned base must be better to prove a solution missed
 
 
@@ -186,8 +188,11 @@ class GeneralProblem:
         return float(np.clip(0.5 * np.log(2.0 * kl / variance), -600.0, highest))
 
     def _followed(self, kl: float, start: float) -> float | None:
-        """k at which the solution that is best at the start, followed, spends ``kl``."""
-        path: list[tuple[float, float]] = []  # log k, log of the end
+        """k at which the solution that is best at the start, followed, spends ``kl``.
+
+        The last k tried where none does; None where the solution ends on the way.
+        """
+        path: list[tuple[float, float]] = []  # log k and t = log(exp(a) - 1), a the end
 
         def excess(log_k: float) -> float:
             k = float(np.exp(log_k))
@@ -196,14 +201,15 @@ class GeneralProblem:
                 one = min(found, key=lambda c: c.loss(self.ours, self.theirs) + c.kl / k)
             else:
                 one = self.marches.track(_extrapolated(path, log_k), k)
-            path.append((log_k, float(np.log(max(one.end, 1e-300)))))
+            path.append((log_k, float(np.log(np.expm1(max(one.end, 1e-300))))))
             return float(np.log(max(one.kl, 1e-300) / kl))
 
         try:
             bracket = bracket_increasing(
-                excess, start, step=0.5, lowest=-650.0, highest=self.largest_log_k
+                excess, start, step=0.5, longest=_LONGEST, lowest=-650.0, highest=self.largest_log_k
             )
-            return None if bracket is None else float(np.exp(root_within(excess, bracket)))
+            found = path[-1][0] if bracket is None else root_within(excess, bracket, _LOG_K)
+            return float(np.exp(found))
         except PrecisionError:
             return None
 
@@ -217,8 +223,11 @@ class GeneralProblem:
 
 
 def _extrapolated(path: list[tuple[float, float]], log_k: float) -> float:
-    """The end at log k, in a straight line through the two nearest points in the logs."""
+    """The end at log k, in a straight line in t through the two nearest points.
+
+    Small ends grow like k, large ones like its log: t is straight in both.
+    """
     near = sorted(path, key=lambda point: abs(point[0] - log_k))[:2]
     (x0, y0), (x1, y1) = near[0], near[-1]
     slope = (y1 - y0) / (x1 - x0) if x1 != x0 else 0.0
-    return float(np.exp(y0 + np.clip(slope, 0.0, 1.0) * (log_k - x0)))
+    return float(np.logaddexp(0.0, y0 + np.clip(slope, 0.0, 1.0) * (log_k - x0)))
