@@ -300,6 +300,32 @@ def test_too_little_memory_is_one_line(monkeypatch, capsys):
     assert told.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("_duckdb.so: failed to map segment from shared object"),
+        OSError("Could not load shared object file 'libllvmlite.so'. This could mean that"),
+    ],
+)
+def test_a_library_that_cannot_be_loaded_is_one_line(error, monkeypatch, capsys):
+    """What the dynamic linker says under a hard limit on the address space."""
+
+    def starved(*_: object, **__: object) -> None:
+        raise error
+
+    from infalign_theory.comparison import comparisons
+
+    monkeypatch.setattr(comparisons, "compare", starved)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(COMPARE)
+    assert stop.value.code == 2
+    reason = str(error).partition(". ")[0]
+    assert capsys.readouterr().err == (
+        f"infalign: {reason}: the installation is damaged, or there is too little memory to load "
+        "it.\n"
+    )
+
+
 @pytest.mark.slow
 def test_scores_beyond_the_memory_allowed_are_one_message(tmp_path):
     """The database stops at its limit, long before the kernel would end the process."""

@@ -85,11 +85,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     except MemoryError:
         _fail("there is not enough memory for this; ask for less at once, or allow more.")
+    except ImportError as error:
+        _fail(_unloaded(error))
     except OSError as error:
-        _fail(f"{error.filename or 'output'}: {error.strerror}.")
+        told = error.strerror and f"{error.filename or 'output'}: {error.strerror}."
+        _fail(told or _unloaded(error))
     if code == _STOPPED:  # Typer has turned the interrupt into a status
         _fail("stopped.", _STOPPED)
     sys.exit(code or 0)
+
+
+def _unloaded(error: Exception) -> str:
+    """A compiled library that the system could not load."""
+    reason = str(error).partition(". ")[0].rstrip(".")
+    return f"{reason}: the installation is damaged, or there is too little memory to load it."
 
 
 def _help(given: Sequence[str]) -> str:

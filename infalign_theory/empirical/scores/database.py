@@ -59,6 +59,8 @@ def _limit(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
 
     try:
         connection.execute(f"SET memory_limit = {quoted_text(memory)}")
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error:
         raise InputError(f"memory = {memory!r} is not possible; give a size such as 2GB.") from None
 
