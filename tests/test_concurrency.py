@@ -81,6 +81,12 @@ def run_of_examples() -> object:
     )
 
 
+def hacking_of_examples() -> object:
+    from infalign_theory.empirical.hacking.entry import hacking
+
+    return hacking(EXAMPLES / "base.jsonl", prompt="question", reward="rm_logit", truth="correct")
+
+
 RESULTS = {
     "continuous policy": lambda: it.align("exp:10", kl=0.5),
     "discrete policy": lambda: it.align("log", kl=0.2, base=it.Discrete([0.5, 0.3, 0.2])),
@@ -99,6 +105,21 @@ RESULTS = {
         EXAMPLES / "scores.csv", procedure="bon:4", transform="exp:10", kl=0.3
     ),
     "validation": run_of_examples,
+    "robust": lambda: it.robust(["bon:2", "bon:8"], kl=0.3),
+    "table of methods": lambda: it.methods.table("bon:4", kl=0.3, methods=["rloo", "chi-po"]),
+    "hacking": hacking_of_examples,
+    "turning": lambda: it.proxies.tuned_n(it.align("identity", kl=0.3), it.proxies.Clayton(2.0)),
+    "resistance": lambda: it.proxies.resistance(
+        ["log", "exp:5"], "bon:2", it.proxies.Gaussian(0.6), kl=0.3
+    ),
+    "true frontier": lambda: it.proxies.frontier(
+        "log", "bon:2", it.proxies.Frank(5.0), kl=[0.1, 0.3]
+    ),
+    "settings": lambda: it.training.settings("exp:10", trainer="trl-grpo", kl=0.3),
+    "cost of calibration": lambda: it.training.calibration_cost(
+        "exp:10", "bon:4", kl=0.3, samples=8
+    ),
+    "calibrator": lambda: it.Calibrator.fit(EXAMPLES / "scores.csv"),
 }
 
 

@@ -89,6 +89,7 @@ def test_logistic_rewards_under_dpo():
 
 def test_unknown_method(refused):
     refused(lambda: methods.table("bon:4", kl=0.5, methods=["grpo-k4"]), "grpo-k3")
+    refused(lambda: methods.table("bon:4", kl=0.5, methods=["grpo"]), "grpo-k3 or grpo-corrected")
     refused(lambda: methods.table("bon:4", kl=0.5, methods=["slic"]), "no method")
 
 

@@ -23,6 +23,7 @@ def method(name: str) -> Method:
     """
     if name in METHODS:
         return METHODS[name]
-    close = get_close_matches(str(name), METHODS, 1)
-    hint = f" (did you mean {close[0]}?)" if close else ""
+    family = [known for known in METHODS if name and known.startswith(f"{name}-")]
+    close = family or get_close_matches(str(name), METHODS, 1)
+    hint = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise InputError(f"method {name!r} is not known{hint}; give one of {', '.join(METHODS)}.")

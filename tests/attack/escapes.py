@@ -17,7 +17,7 @@ import numpy as np
 
 from infalign_theory.errors import InfalignError
 
-_PATIENCE = 30.0  # seconds of processor time, a first compilation included; what is longer hangs
+_PATIENCE = 10.0  # seconds of processor time, a first compilation included; what is longer hangs
 _ALARM, _END = 100, 900.0  # so many cases may take so many seconds, or the process ends, traced
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -35,7 +35,7 @@ GROUPS = [
         "kernels",
         _modules(
             "kernels", "ustatistics", "perfect_proxy", "jackknife", "segments", "sums", "terms",
-            "sorting", "races", "mutual", "shooting", "descent",
+            "sorting", "races", "mutual", "shooting", "descent", "climbing",
         ),
         _tests(
             "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
