@@ -36,12 +36,14 @@ def tidy(text: str) -> str:
 def squeezed(word: str) -> str:
     """A word without what people write differently: case, spaces, hyphens, underscores.
 
+    Only between letters and digits: before a word a hyphen is a sign, after it a slip.
+
     Examples
     --------
-    >>> squeezed("Best-of_N ")
-    'bestofn'
+    >>> squeezed("Best-of_N "), squeezed("-N")
+    ('bestofn', '-n')
     """
-    return re.sub(r"[\s_-]+", "", word).lower()
+    return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", "", word.strip()).lower()
 
 
 def pieces(text: str) -> list[str]:

@@ -1,5 +1,8 @@
 """What people write: each text means what it says, or its message names the remedy."""
 
+import itertools
+import re
+
 import numpy as np
 import pytest
 
@@ -40,7 +43,8 @@ REMEDIES = {
 TRANSFORM_REMEDIES = {
     "identitty": "identity", "exponental:5": "exp:5", "powr:3": "power:3", "exp": "exp:10",
     "exp-10": "exp:-10", "optimally": "optimal", "optimal": "optimum(", "exp:5,10": "list of 2",
-    "logg": "log", "x**2": "in u", "log:2": "did you mean log", "exp:ten": "exp:10",
+    "-log": "not known", "-identity": "not known", "-quantile:norm": "not known", "u_": "not known",
+    "log -u": "write log(...)", "u-": "invalid syntax", "logg": "log", "x**2": "in u", "log:2": "did you mean log", "exp:ten": "exp:10",
 }  # fmt: skip
 
 
@@ -73,6 +77,31 @@ VALUES = {
 def test_a_formula_has_the_values_it_says(text):
     u = np.array([0.1, 0.6, 0.9])
     assert as_transform(text)(u) == pytest.approx(VALUES[text](u), rel=1e-13)
+
+
+TOKENS = ("-", "+", "*", "^", "u", "2", " ", "log", "exp", "(u)", "(-u)")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_every_short_formula_means_what_it_means_in_python(count):
+    """Whatever is taken has Python's values; nothing loses its sign on the way to a name."""
+    u = np.array([0.1, 0.6, 0.9])
+    names = {"u": u, "log": np.log, "exp": np.exp, "__builtins__": {}}
+    compared = 0
+    for tokens in itertools.product(TOKENS, repeat=count):
+        text = "".join(tokens)
+        try:
+            found = as_transform(text)(u)
+        except it.InfalignError:
+            continue
+        written = text.strip().replace("^", "**")
+        written = re.sub(r"(?<=[u)])\s*(?=[u2(]|log|exp)|(?<=2)\s*(?=[u(]|log|exp)", "*", written)
+        written = re.sub(r"^log( *u)?$", "log(u)", written)
+        written = re.sub(r"^exp *(2+)(\*u)?$", r"exp(\1*u)", written)
+        expected = eval(written, names)  # a text of the tokens above
+        assert found == pytest.approx(expected, rel=1e-13), text
+        compared += 1
+    assert compared >= count
 
 
 @pytest.mark.parametrize("text", REMEDIES)

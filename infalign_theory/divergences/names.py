@@ -10,6 +10,7 @@ from infalign_theory.divergences.core import Divergence
 from infalign_theory.divergences.jensen_shannon import JensenShannon
 from infalign_theory.divergences.reverse_kl import ReverseKL
 from infalign_theory.errors import InputError
+from infalign_theory.spelling import squeezed
 
 ALLOWED = "kl, forward-kl, chi2, chi2+kl, js or alpha:A"
 
@@ -46,12 +47,17 @@ def as_divergence(divergence: Divergence | str) -> Divergence:
         return divergence
     if not isinstance(divergence, str):
         raise InputError(f"divergence {divergence!r:.80} is not known; give {ALLOWED}.")
-    word = re.sub(r"[\s_-]|divergence$", "", divergence.strip().lower().replace("^", ""))
+    word = re.sub(r"divergence$", "", squeezed(re.sub(r"\^|\s*(\+)\s*", r"\1", divergence)))
     if word in _SPELLINGS:
         return _SPELLINGS[word]
-    found = re.fullmatch(r"(?:alpha|\u03b1)[:=(]?(.*?)\)?", divergence.strip().lower())
+    found = re.fullmatch(r"(?:alpha|\u03b1)([:=(]?)(.*?)\)?", divergence.strip().lower())
+    if found and not found[1] and found[2].strip().startswith("-"):
+        size = found[2].strip(" -")
+        raise InputError(
+            f"divergence {divergence!r} may mean alpha:{size} or alpha:-{size}; give one of them."
+        )
     if found:
-        return _alpha(found[1].strip(), divergence)
+        return _alpha(found[2].strip(), divergence)
     raise InputError(f"divergence {divergence!r} is not known{_nearest(word)}; give {ALLOWED}.")
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 
 from infalign_theory.checks import real
-from infalign_theory.errors import InputError
+from infalign_theory.errors import InfalignError, InputError
 from infalign_theory.policies.alignment import align
+from infalign_theory.policies.bracketing import bracket_increasing, root_within
 from infalign_theory.policies.continuous import ContinuousPolicy
 from infalign_theory.policies.win_rates import win_rate
 from infalign_theory.procedures import Procedure
@@ -21,6 +21,8 @@ from infalign_theory.transforms.names import as_transform
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
+
+_LARGEST_KL = 20.0  # nats
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,27 @@ def _floor(mean: float) -> float:
 
 
 def _with_mean(transform: Transform, mean: float) -> ContinuousPolicy:
-    def excess(log_kl: float) -> float:
-        return win_rate(align(transform, kl=float(np.exp(log_kl)))) - mean
+    def tilted(log_k: float) -> ContinuousPolicy:
+        return align(transform, beta=float(np.exp(-log_k)))
 
-    if excess(np.log(20.0)) < 0.0:
-        raise InputError(f"mean = {mean:.6g} is out of reach of {transform.name} within 20 nats.")
-    return align(transform, kl=float(np.exp(brentq(excess, -30.0, np.log(20.0), xtol=1e-10))))
+    def excess(log_k: float) -> float:
+        policy = tilted(log_k)
+        missing = win_rate(policy) - mean
+        if missing < 0.0 and policy.kl > _LARGEST_KL:
+            raise _out_of_reach(transform, mean)
+        return missing
+
+    bracket = bracket_increasing(excess, 0.0, lowest=-100.0, highest=600.0)
+    policy = None if bracket is None else tilted(root_within(excess, bracket, 1e-13))
+    if policy is None or policy.kl > _LARGEST_KL:
+        raise _out_of_reach(transform, mean)
+    return policy
+
+
+def _out_of_reach(transform: Transform, mean: float) -> InputError:
+    return InputError(
+        f"mean = {mean:.6g} is out of reach of {transform.name} within {_LARGEST_KL:g} nats."
+    )
 
 
 def callback(reward: RewardFunction, procedure: Procedure | str) -> TrainerCallback:
@@ -116,7 +133,7 @@ def callback(reward: RewardFunction, procedure: Procedure | str) -> TrainerCallb
             logs["calibrated/mean"] = mean
             try:
                 found = progress(mean, reward.transform, inference)
-            except InputError:  # beyond what this transform can do: only the mean is known
+            except InfalignError:  # beyond what this transform can do: only the mean is known
                 return
             logs["calibrated/kl_floor"] = found.kl_floor
             logs["calibrated/win_rate"] = found.win_rate

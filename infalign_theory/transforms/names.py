@@ -36,7 +36,7 @@ def _expression(text: str) -> Transform:
     return Expression(repaired_formula(formula), **_parameters(assignments, text))
 
 
-# squeezed word -> transform; add yours here
+# word without spaces -> transform (a hyphen would be a sign); add yours here
 _WITHOUT_NUMBER: dict[str, Transform] = {
     "identity": Identity(),
     "identityu": Identity(),
@@ -112,8 +112,9 @@ def _named(text: str, given: str) -> Transform | None:
     found = _FUNCTION_OF_U.fullmatch(text.lower())
     if found:
         return _WITHOUT_NUMBER[found[1]]
-    if squeezed(text) in _WITHOUT_NUMBER:
-        return _WITHOUT_NUMBER[squeezed(text)]
+    word = "".join(text.split()).lower()
+    if word in _WITHOUT_NUMBER:
+        return _WITHOUT_NUMBER[word]
     found = re.match(r"([A-Za-z]+)(.*)$", text, re.DOTALL)
     family_ = _WITH_NUMBER.get(found[1].lower()) if found else None
     if found is None or family_ is None:
