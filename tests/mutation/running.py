@@ -14,6 +14,7 @@ import contextlib
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
@@ -33,7 +34,7 @@ _REACHED = "_reached_functions"
 _MARKS = "not dask and not notebook and not browser and not simulation and not train"
 _OPTIONS = ["-q", "-n", "0", "-p", "no:cacheprovider", "--doctest-modules", "-o", "addopts="]
 HANGS = "hangs or crashes"
-LONGEST = 1.0  # seconds of a test that is asked
+LONGEST = 1.5  # seconds of a test that is asked
 ENOUGH = 5.0  # seconds of tests that a mutant has to survive
 _PATIENCE = 2.0  # seconds that a test may take beyond four times its own
 
@@ -201,6 +202,17 @@ def _interpret() -> None:
     np.seterr(all="ignore")
 
 
+def _import_all() -> None:
+    """What is imported where it is first used, before any test is timed or a process forked."""
+    import infalign_theory
+
+    for found in pkgutil.walk_packages(infalign_theory.__path__, "infalign_theory."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+    for name in ("duckdb", "numba", "pandas", "pyarrow", "scipy.optimize", "scipy.stats"):
+        importlib.import_module(name)
+
+
 class _Session:
     """Takes the place of pytest's own loop over the tests."""
 
@@ -219,6 +231,7 @@ class _Session:
 
         if self.group.plain:
             _interpret()
+        _import_all()
 
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile("unshrunk", settings.default, phases=phases)

@@ -165,7 +165,8 @@ def _list_of(
     known = f"{column.sql} IS NOT NULL AND {text} <> 'null'"
     query = f"SELECT {text} FROM {given.sql} WHERE {known} LIMIT 1"
     first = connection.execute(query, list(given.parameters)).fetchall()
-    if not first or not first[0][0].lstrip().startswith("["):
+    # a damaged file may say that nothing is missing and hold a gap all the same
+    if not first or not (first[0][0] or "").lstrip().startswith("["):
         return None
     value = column.sql
     if column.type == "VARCHAR":
