@@ -339,6 +339,12 @@ def test_command_line(tmp_path, capsys):
     assert (found["prompts"], found["samples"], found["method"]) == (20, 160, "pooled")
     assert found["uniformity"]["distance"] < 0.1
     assert Calibrator.load(out).samples == 160
+    out.unlink()
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--picture", str(tmp_path / "u.txt")])
+    assert ended.value.code == 2
+    assert "a picture ends in" in capsys.readouterr().err
+    assert not out.exists()  # refused before anything is written
     (tmp_path / "one.csv").write_text("prompt,reward\na,1\n")
     with pytest.raises(SystemExit):
         main(["calibrate", str(tmp_path / "one.csv"), "--out", str(tmp_path / "one.parquet")])

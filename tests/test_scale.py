@@ -169,6 +169,8 @@ def test_only_regular_files_are_written_over(tmp_path):
         with pytest.raises(InputError, match=r"not a regular file|is a directory"):
             files.write_atomically(path, b"x")
     assert pipe.is_fifo()
+    with pytest.raises(InputError, match="standard output carries the numbers"):
+        files.check_targets(Path("-"))
     target.write_text("old")
     link.symlink_to(target)
     files.write_atomically(link, b"new")

@@ -355,7 +355,10 @@ def train(
             args=config,
             reward_funcs=reward,
             processing_class=tokenizer(),
-            train_dataset=Dataset.from_dict({"prompt": PROMPT_TEXTS}),
+            # a large batch holds every prompt several times
+            train_dataset=Dataset.from_dict(
+                {"prompt": PROMPT_TEXTS * max(1, batch // 8 // PROMPTS)}
+            ),
             callbacks=callbacks,
         )
         bind(run)

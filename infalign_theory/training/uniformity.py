@@ -85,15 +85,23 @@ class Uniformity:
 
     def save_picture(self, path: Path) -> None:
         """Write the picture as png, svg or pdf, the same bytes every time."""
+        kind = kind_of_picture(path)
         from matplotlib.figure import Figure
 
-        from infalign_theory.plotting.rendering import FORMATS, drawing_style, image
+        from infalign_theory.plotting.rendering import drawing_style, image
 
-        kind = path.suffix.lower().lstrip(".")
-        if kind not in FORMATS:
-            raise InputError(f"{path}: a picture ends in {', '.join(FORMATS)}; give such a name.")
         with drawing_style():
             figure = Figure(figsize=(6.0, 4.0))
             self.plot(figure.subplots())
             content = image(figure, kind)
         write_atomically(path, content)
+
+
+def kind_of_picture(path: Path) -> str:
+    """The format that the name of a picture asks for, or one clear message."""
+    from infalign_theory.plotting.rendering import FORMATS
+
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        raise InputError(f"{path}: a picture ends in {', '.join(FORMATS)}; give such a name.")
+    return kind

@@ -38,9 +38,12 @@ def calibrate(
     from infalign_theory.cli import printing
     from infalign_theory.errors import InputError
     from infalign_theory.training.calibrator import Calibrator
+    from infalign_theory.training.uniformity import kind_of_picture
 
     if any(out.resolve() == given.resolve() for given in scores):
         raise InputError(f"{out} is a file of base scores; give the calibration another name.")
+    if picture is not None:
+        kind_of_picture(picture)  # before anything is written
     fitted = Calibrator.fit(scores, prompt, reward, method, tail=tail)
     fitted.save(out)
     if picture is not None:
