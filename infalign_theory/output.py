@@ -75,8 +75,8 @@ def check_targets(*paths: Path | None) -> None:
 
 def _target(path: Path) -> Path:
     """Where a file will be: behind links, and never in the place of a device or pipe."""
-    if str(path) == "-":
-        raise InputError("-: standard output carries the numbers; give the name of a file.")
+    if str(path).startswith("-"):  # an option that took the next one for its value, or a dash alone
+        raise InputError(f"{path} is not a file to write to; give the name of a file.")
     if path.is_dir():
         raise InputError(f"{path} is a directory; give the name of a file.")
     real = path.resolve() if path.is_symlink() else path

@@ -44,7 +44,8 @@ class Run:
 RUNS = (
     Run("rloo-identity", "identity", "trl-rloo"),
     Run("rloo-exp10", "exp:10", "trl-rloo"),
-    Run("rloo-exp-10", "exp:-10", "trl-rloo"),
+    # a beta of a hundredth pulls towards the base slowly: after 150 steps it spends twice its KL
+    Run("rloo-exp-10", "exp:-10", "trl-rloo", steps=450),
     Run("grpo-corrected", "identity", "trl-grpo"),
     Run("grpo-uncorrected", "identity", "trl-grpo", {"use_bias_correction_kl": False}),
     Run("grpo-group", "identity", "trl-grpo", {"scale_rewards": "group"}, kl=0.25),
