@@ -34,8 +34,8 @@ _REACHED = "_reached_functions"
 _MARKS = "not dask and not notebook and not browser and not simulation and not train"
 _OPTIONS = ["-q", "-n", "0", "-p", "no:cacheprovider", "--doctest-modules", "-o", "addopts="]
 HANGS = "hangs or crashes"
-LONGEST = 1.5  # seconds of a test that is asked
-ENOUGH = 5.0  # seconds of tests that a mutant has to survive
+LONGEST = 3.0  # seconds of a test that is asked
+ENOUGH = 12.0  # seconds of tests that a mutant has to survive
 _PATIENCE = 2.0  # seconds that a test may take beyond four times its own
 
 Tell = Callable[[str, object], None]

@@ -39,7 +39,8 @@ GROUPS = [
         ),
         _tests(
             "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
-            "self_play", "pairs", "fitting", "spread",
+            "self_play", "pairs", "fitting", "spread", "discrete_optimum", "optimum", "frontiers",
+            "win_rate", "rewind_optimum", "soft_optimum", "hacking", "divergences",
         ),
         plain=True,
     ),
