@@ -345,6 +345,12 @@ def test_command_line(tmp_path, capsys):
     assert ended.value.code == 2
     assert "a picture ends in" in capsys.readouterr().err
     assert not out.exists()  # refused before anything is written
+    scores = tmp_path / "other.csv"
+    scores.write_text("kept")
+    with pytest.raises(SystemExit):
+        main([*arguments[:3], str(scores)])
+    assert "a calibration is a Parquet file" in capsys.readouterr().err
+    assert scores.read_text() == "kept"
     (tmp_path / "one.csv").write_text("prompt,reward\na,1\n")
     with pytest.raises(SystemExit):
         main(["calibrate", str(tmp_path / "one.csv"), "--out", str(tmp_path / "one.parquet")])

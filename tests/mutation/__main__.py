@@ -89,15 +89,23 @@ def table(found: list[Judged]) -> list[str]:
     by_function = defaultdict(list)
     for one in found:
         by_function[one.module, one.mutant.function].append(one)
-    lines = ["| function | mutants | killed | first to fail |", "|---|---|---|---|"]
+    lines = [
+        "| function | mutants | killed | first to fail (tests, in words) |",
+        "|---|---|---|---|",
+    ]
     for (module, function), judged in by_function.items():
         killed = [one for one in judged if one.verdict.test]
         tests = Counter(one.verdict.test.partition("[")[0].split("::")[-1] for one in killed)
-        named = ", ".join(f"`{name}` ({count})" for name, count in tests.most_common(3))
+        named = ", ".join(f"{in_words(name)} ({count})" for name, count in tests.most_common(3))
         rest = sum(tests.values()) - sum(count for _, count in tests.most_common(3))
         named += f", others ({rest})" if rest else ""
         lines.append(f"| `{short(module)}.{function}` | {len(judged)} | {len(killed)} | {named} |")
     return lines
+
+
+def in_words(test: str) -> str:
+    """A test's name as the sentence it is: a page cannot break it otherwise."""
+    return test.removeprefix("test_").replace("_", " ")
 
 
 def manner(how: str) -> str:

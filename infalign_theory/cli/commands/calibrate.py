@@ -10,6 +10,7 @@ import typer
 from infalign_theory.cli.options import JsonOption
 
 _FEW = 8  # base samples a prompt
+_NOT_OURS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".gz")  # names of scores, never of ours
 EXAMPLES = (
     "infalign calibrate examples/scores.csv --out calibration.parquet",
     "infalign calibrate examples/base.jsonl --prompt question --reward rm_logit --out "
@@ -42,6 +43,10 @@ def calibrate(
 
     if any(out.resolve() == given.resolve() for given in scores):
         raise InputError(f"{out} is a file of base scores; give the calibration another name.")
+    if out.suffix.lower() in _NOT_OURS:
+        raise InputError(
+            f"{out}: a calibration is a Parquet file; give a name such as cal.parquet."
+        )
     if picture is not None:
         kind_of_picture(picture)  # before anything is written
     fitted = Calibrator.fit(scores, prompt, reward, method, tail=tail)
