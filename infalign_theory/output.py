@@ -99,6 +99,8 @@ def _temporary_neighbour(path: Path) -> tuple[int, Path]:
 
 def output_directory(path: Path) -> Path:
     """A directory to write into, created if needed, or one clear message."""
+    if str(path).startswith("-"):  # as in a file's name; ./- would be meant
+        raise InputError(f"{path} is not a directory to write to; give the name of a directory.")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

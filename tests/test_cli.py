@@ -525,6 +525,14 @@ def test_reproduce_refuses_before_it_draws(run, tmp_path, arguments):
 
 
 @needs_figures
+@pytest.mark.parametrize("name", ["--", "-"])
+def test_reproduce_does_not_take_an_option_for_a_folder(run, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    refused(run("reproduce", "--out", name, "--only", "frontiers"))
+    assert not list(tmp_path.iterdir())
+
+
+@needs_figures
 def test_reproduce_into_a_file(run, tmp_path):
     path = tmp_path / "taken"
     path.write_text("mine")

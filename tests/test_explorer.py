@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from infalign_theory.explorer.paths import Path as Frontier
 from infalign_theory.explorer.prompts import PromptsGround
 from infalign_theory.explorer.uploads import take_in
 from infalign_theory.explorer.view import View, free_names, read_base
+from tests import headless
 
 ODD = "x</script><script>alert(1)</script>&p=1"
 
@@ -344,25 +344,9 @@ def downloads(tmp_path):
 
 @pytest.fixture
 def driver(downloads, tmp_path):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    from selenium.webdriver.chrome.service import Service
-
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    flags = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run"]
-    flags += ["disable-background-networking", "disable-component-update", "disable-sync"]
-    for flag in [*flags, "window-size=1280,1400", f"user-data-dir={tmp_path / 'profile'}"]:
-        options.add_argument(f"--{flag}")
-    several = "profile.default_content_setting_values.automatic_downloads"
-    folder = {"download.default_directory": str(downloads), several: 1}
-    options.add_experimental_option("prefs", folder)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    browser.set_script_timeout(30)
-    yield browser
-    browser.quit()
+    with headless.browser(tmp_path / "profile", downloads) as browser:
+        browser.set_script_timeout(30)
+        yield browser
 
 
 def until(driver, condition, what):
@@ -406,6 +390,7 @@ def downloaded(driver, folder, button, suffix):
 
 @needs_panel
 @pytest.mark.browser
+@headless.survives_a_lost_browser
 @pytest.mark.slow
 def test_the_page_follows_every_keystroke_and_drag(server, driver, record_property, capsys):
     opened(driver, server)
@@ -437,6 +422,7 @@ def test_the_page_follows_every_keystroke_and_drag(server, driver, record_proper
 
 @needs_panel
 @pytest.mark.browser
+@headless.survives_a_lost_browser
 @pytest.mark.slow
 def test_the_address_holds_the_state_and_every_download_opens(server, driver, downloads):
     # a shared link is a whole view
@@ -468,6 +454,7 @@ def test_the_address_holds_the_state_and_every_download_opens(server, driver, do
 
 @needs_panel
 @pytest.mark.browser
+@headless.survives_a_lost_browser
 @pytest.mark.slow
 def test_an_upload_changes_the_base_and_nothing_is_asked_elsewhere(server, driver, tmp_path):
     opened(driver, server)
@@ -493,6 +480,7 @@ def test_an_upload_changes_the_base_and_nothing_is_asked_elsewhere(server, drive
 
 @needs_panel
 @pytest.mark.browser
+@headless.survives_a_lost_browser
 @pytest.mark.slow
 def test_the_page_fits_its_window_and_wants_its_token(server, driver):
     for width in (360, 1280):

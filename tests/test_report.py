@@ -6,8 +6,8 @@ import base64
 import dataclasses
 import json
 import re
-import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,6 +27,7 @@ from infalign_theory.empirical.validation.phrasing import percent
 from infalign_theory.empirical.validation.results import PolicyValidation, Validation
 from infalign_theory.errors import InputError
 from infalign_theory.plotting.style import minus
+from tests import headless
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -469,36 +470,26 @@ def test_extreme_estimates_can_be_drawn(rich: Validation) -> None:
 # --- a browser
 
 
-def _browser(folder: Path):
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={folder}",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-
-
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory):
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("chromium and chromedriver are not installed")
-    driver = _browser(tmp_path_factory.mktemp("profile"))
-    driver.get("about:blank")
-    yield driver
-    driver.quit()
+def browsers(tmp_path_factory: pytest.TempPathFactory):
+    """One browser for all tests, and a new one when asked."""
+    driver = None
+    with ExitStack() as started:
+
+        def one(new: bool):
+            nonlocal driver
+            if driver is None or new:
+                profile = tmp_path_factory.mktemp("profile")
+                driver = started.enter_context(headless.browser(profile))
+                driver.get("about:blank")
+            return driver
+
+        yield one
+
+
+@pytest.fixture
+def browser(browsers: Callable, request: pytest.FixtureRequest):
+    return browsers(new=request.node.execution_count > 1)
 
 
 def requests(driver) -> list[str]:
@@ -512,6 +503,7 @@ def requests(driver) -> list[str]:
 
 
 @pytest.mark.slow
+@headless.survives_a_lost_browser
 def test_browser_opens_it_offline_at_any_width(browser, case: str, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(case, "utf-8")
@@ -539,6 +531,7 @@ def test_browser_opens_it_offline_at_any_width(browser, case: str, tmp_path: Pat
 
 
 @pytest.mark.slow
+@headless.survives_a_lost_browser
 def test_browser_prints_it_whole(browser, case: str, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     page.write_text(case, "utf-8")
