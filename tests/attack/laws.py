@@ -6,7 +6,7 @@
 
 Nothing of the library is used by the oracle but the beta that it solved for and one density as a
 place to start the search for the multiplier. Where the two differ by more than is allowed the
-oracle works again on panels half as wide with fifteen digits more, and its second word counts.
+oracle works again on panels an eighth as wide with twenty digits more, and its second word counts.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Care:
     parts: int = 1
 
 
-PLAIN, CLOSE, DOUBTED = Care(), Care(50, 140, 90), Care(50, 140, 90, 2)
+PLAIN, CLOSE, DOUBTED = Care(), Care(50, 140, 90), Care(50, 140, 90, 8)
 
 _exp, _log = np.frompyfunc(mp.exp, 1, 1), np.frompyfunc(mp.log, 1, 1)
 

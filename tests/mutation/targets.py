@@ -38,7 +38,7 @@ GROUPS = [
             "sorting", "races", "mutual", "shooting", "descent", "climbing",
         ),
         _tests(
-            "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
+            "kernel_corners", "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
             "self_play", "pairs", "fitting", "spread", "discrete_optimum", "optimum", "frontiers",
             "win_rate", "rewind_optimum", "soft_optimum", "hacking", "divergences",
         ),
