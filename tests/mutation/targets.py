@@ -38,9 +38,10 @@ GROUPS = [
             "sorting", "races", "mutual", "shooting", "descent", "climbing",
         ),
         _tests(
-            "kernel_corners", "kernels", "estimators", "choices", "whole_laws", "truth", "theories", "verdicts",
-            "self_play", "pairs", "fitting", "spread", "discrete_optimum", "optimum", "frontiers",
-            "win_rate", "rewind_optimum", "soft_optimum", "hacking", "divergences",
+            "kernel_corners", "kernel_atoms", "kernels", "estimators", "choices", "whole_laws",
+            "truth", "theories", "verdicts", "self_play", "pairs", "fitting", "spread",
+            "discrete_optimum", "optimum", "frontiers", "win_rate",
+            "rewind_optimum", "soft_optimum", "hacking", "divergences",
         ),
         plain=True,
     ),
