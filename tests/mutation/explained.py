@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 _WHY: dict[str, tuple[str, ...]] = {
+    "the atoms kept hold all mass: what comes after them lies where nothing is left": (
+        "kernels.climbing.climb #4: `mass[i] = p[i] / total if i < kept else 0.0` -> `mass[i] = p[i] / total if i <= kept else 0.0`",
+    ),
     "the walk may start anywhere near the mode: the law is divided by its sum": (
         "kernels.ustatistics._kept #22: `mode = min(max(int((smaller + 1.0) * (c + 1.0) / (k + 2.0)), low), high)` -> `mode = min(max(int((smaller + 1.0) * (c + 1.0) / (k - 2.0)), low), high)`",
         "kernels.ustatistics._kept #25: `mode = min(max(int((smaller + 1.0) * (c + 1.0) / (k + 2.0)), low), high)` -> `mode = min(max(int((smaller + 1.0) * (c + 1.0) / (k + 0.0)), low), high)`",
