@@ -1,9 +1,9 @@
 """Mutants in forked processes: tests are collected once, and every mutant starts from there.
 
 A process collects the tests with the package as it stands. For each mutant it forks, gives the
-broken function its new code in memory, and runs the tests that reach the function, the fastest
-first, until one fails. No file is changed. Seconds are seconds of CPU: other work on the machine
-makes no test hang.
+broken function its new code in memory, and runs the tests that reach the function, quick tests of
+little else first, until one fails. No file is changed. Seconds are seconds of CPU: other work on
+the machine makes no test hang.
 """
 
 from __future__ import annotations
@@ -244,9 +244,10 @@ class _Session:
         told = self._recorded(session.items)
         seconds = {what[0]: what[1] for kind, what in told if kind == "test"}
         reaching: dict[tuple[str, str], list[str]] = {}
-        for kind, what in sorted(told, key=lambda pair: pair[1][1]):
-            for pair in what[2] if kind == "test" else ():
-                reaching.setdefault(tuple(pair), []).append(what[0])
+        done = [what for kind, what in told if kind == "test"]
+        for name, _, pairs in sorted(done, key=lambda what: what[1] * len(what[2])):
+            for pair in pairs:
+                reaching.setdefault(tuple(pair), []).append(name)
         left_out = [what[0::2] for kind, what in told if kind == "left out"]
         self.tell("tests", [len(seconds), sum(seconds.values()), left_out])
         for module, mutants in self.mutants.items():

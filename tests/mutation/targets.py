@@ -62,7 +62,8 @@ GROUPS = [
         ],
         [
             *_tests(
-                "estimators", "choices", "whole_laws", "truth", "fitting", "spread", "theories",
+                "statistics_corners", "estimators", "choices", "whole_laws", "truth", "fitting",
+                "spread", "theories",
                 "hacking", "intervals", "predict", "verdicts", "validate", "validate_against",
             ),
             *(f"infalign_theory/empirical/{room}" for room in (

@@ -1,0 +1,278 @@
+"""Formulas of empirical statistics asked directly: derivatives, deletions, exact crossings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from infalign_theory.empirical.fitting.discrete_fit import fit_discrete, planned_discrete
+from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
+from infalign_theory.empirical.scores.groups import Groups
+from infalign_theory.empirical.statistics.calibration import calibrate
+from infalign_theory.empirical.statistics.duels import Duel
+from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
+from infalign_theory.empirical.statistics.truth import TruthPairs, true_win_rate
+from infalign_theory.empirical.statistics.turning import peaks, turn, zero_of_slope
+from infalign_theory.kernels.segments import merge_ties
+from infalign_theory.procedures.names import as_procedure
+from infalign_theory.transforms.names import as_transform
+
+pytestmark = pytest.mark.slow
+
+# -------------------------------------------------------------------------- pairs over prompts
+
+
+@pytest.fixture(scope="module")
+def moments():
+    rng = np.random.default_rng(0)
+    aligned = [rng.normal(shift, 1, 6) for shift in rng.normal(0.5, 0.8, 12)]
+    base = [rng.normal(0, 1, 7) for _ in aligned]
+    aligned[3], base[5] = aligned[3][:1], base[5][:1]  # two prompts that cannot tell
+    return PairMoments.of(calibrate(*map(Groups.stack, ([sorted(a) for a in aligned], base))))
+
+
+def test_the_variance_of_win_rates_is_over_pairs_of_prompts(moments):
+    assert moments.known.tolist() == [i not in (3, 5) for i in range(12)]
+    assert moments.prompts == 10
+    rate, square = moments.rate[moments.known], moments.square[moments.known]
+    pairs = [rate[i] * rate[j] for i in range(10) for j in range(10) if i != j]
+    assert moments.variance == pytest.approx(square.mean() - np.mean(pairs), abs=1e-14)
+
+
+def test_influences_are_derivatives_in_a_prompt_s_weight(moments):
+    rate, square = moments.rate[moments.known], moments.square[moments.known]
+
+    def found(weights):
+        weights = weights / weights.sum()
+        return np.array([weights @ rate, weights @ square - (weights @ rate) ** 2])
+
+    assert (moments.influence[~moments.known] == 0).all()
+    each = np.flatnonzero(moments.known)
+    for i, prompt in enumerate(each):
+        step = 1e-6 * np.eye(10)[i]
+        slope = (found(np.ones(10) / 10 + step) - found(np.ones(10) / 10 - step)) / 2e-6
+        assert moments.influence[prompt] == pytest.approx(slope, abs=1e-8)
+
+
+def test_the_p_value_of_a_variance_is_student_s(moments):
+    influence = moments.influence[moments.known, 1]
+    error = stats.sem(influence)
+    assert moments.p_value == pytest.approx(stats.t(9).sf(moments.variance / error), rel=1e-12)
+    same = dataclasses.replace(moments, rate=np.full(12, 0.5), square=np.full(12, 0.25))
+    assert same.p_value == 1.0
+
+
+# ------------------------------------------------------------------------------- peaks and turns
+
+
+def two_columns(prompts, t):
+    """A curve of two columns whose fall has a given t statistic."""
+    wobble = np.linspace(-1.0, 1.0, prompts)
+    fall = t * stats.sem(wobble) + wobble
+    return np.stack([fall, np.zeros(prompts)], axis=1)
+
+
+@pytest.mark.parametrize("prompts", [4, 12])
+@pytest.mark.parametrize("statements", [1, 5])
+def test_a_fall_is_told_from_its_critical_value_on(prompts, statements):
+    # of one pair the largest t is normal, its multipliers as wide as P - 1 of P prompts
+    heavier = stats.t.ppf(0.975, prompts - 1) / stats.norm.ppf(0.975)
+    limit = stats.norm.ppf(1 - 0.05 / statements) * heavier * np.sqrt((prompts - 1) / prompts)
+    assert not peaks([two_columns(prompts, 0.92 * limit)], 0.95, statements)[0].falls
+    assert peaks([two_columns(prompts, 1.08 * limit)], 0.95, statements)[0].falls
+    # a second curve is a second look
+    flat = two_columns(prompts, 0.0)[:, ::-1] * np.cos(np.arange(prompts))[:, None]
+    both = peaks([two_columns(prompts, 1.02 * limit), flat], 0.95, statements)
+    assert not both[0].falls
+    assert not both[1].falls
+
+
+@pytest.mark.parametrize("prompts", [4, 12])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_column_may_be_the_peak_up_to_a_critical_value(prompts, sign):
+    heavier = stats.t.ppf(0.975, prompts - 1) / stats.norm.ppf(0.975)
+    limit = stats.norm.ppf(0.975) * heavier * np.sqrt((prompts - 1) / prompts)
+    unsure = peaks([two_columns(prompts, sign * 0.92 * limit)])[0]
+    assert unsure.possible.tolist() == [True, True]
+    sure = peaks([two_columns(prompts, sign * 1.08 * limit)])[0]
+    assert sure.at == (0 if sign > 0 else 1)
+    assert sure.possible.tolist() == [sign > 0, sign < 0]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-15])
+@pytest.mark.parametrize("level", [0.95, 0.5])
+def test_the_interval_of_a_turn_inverts_a_test_of_the_slope(scale, level):
+    positions = np.array([0.0, 0.5, 1.5, 2.0, 4.0])
+    wobble = np.linspace(-0.3, 0.3, 9)[:, None]
+    slopes = scale * (1.3 - positions + wobble)
+    low, high = zero_of_slope(positions, slopes, level)
+    reach = stats.t.ppf(0.5 + level / 2, 8) * stats.sem(wobble[:, 0])
+    # the error is the same everywhere, so that t is linear in the position
+    assert (low, high) == pytest.approx((1.3 - reach, 1.3 + reach), abs=1e-12)
+
+
+def test_turns_need_two_prompts_and_three_columns():
+    positions = np.array([0.0, 1.0, 2.0])
+    curve = np.array([1.0, 2.0, 0.0]) + np.linspace(-0.01, 0.01, 8)[:, None] * [1.0, -1.0, 2.0]
+    found = turn(positions, curve)
+    assert found.at is not None
+    assert found == turn(positions, curve, 0.95)
+    assert found.ci[0] <= found.at <= found.ci[1]
+    assert found.ci != turn(positions, curve, 0.5).ci
+    assert turn(positions, curve[:1]).at is None
+    assert turn(positions[:2], curve[:, :2][:, ::-1]).at is None
+
+
+# --------------------------------------------------------------------------------------- truth
+
+
+def tilt(bases):
+    """A law that depends on the bases it is asked for, so that leaving a sample out matters."""
+    finite = 3.0 * bases.points.u
+    normaliser = np.log(bases.sums(bases.mass * np.exp(finite)))
+    return finite - bases.spread_out(normaliser)
+
+
+@pytest.mark.parametrize("procedure", ["standard", "bon:2", "won:3"])
+def test_true_win_rates_lose_their_bias_of_first_order(procedure):
+    rng = np.random.default_rng(4)
+    proxies = [np.sort(rng.integers(0, 4, size)).astype(float) for size in (5, 1, 6)]
+    truths = [rng.integers(0, 3, p.size).astype(float) for p in proxies]
+    rule = as_procedure(procedure)
+
+    def plain(proxy, truth):
+        pairs = TruthPairs.of(Groups.stack([proxy]), truth)
+        return float(pairs.win_rates(tilt(pairs.bases), rule)[0])
+
+    expected = []
+    for proxy, truth in zip(proxies, truths, strict=True):
+        k = proxy.size
+        if k == 1:
+            expected.append(plain(proxy, truth))
+            continue
+        less = [plain(np.delete(proxy, i), np.delete(truth, i)) for i in range(k)]
+        expected.append(k * plain(proxy, truth) - (k - 1) * np.mean(less))
+    pairs = TruthPairs.of(Groups.stack(proxies), np.concatenate(truths))
+    found = true_win_rate(pairs, tilt, rule)
+    assert found.estimate.value == pytest.approx(np.clip(np.mean(expected), 0, 1), abs=1e-12)
+    assert found.estimate.stderr == pytest.approx(stats.sem(expected), abs=1e-12)
+    assert found == true_win_rate(pairs, tilt, rule, level=0.95)
+    assert found.estimate.ci != true_win_rate(pairs, tilt, rule, level=0.5).estimate.ci
+    weights = [np.exp(tilt(TruthPairs.of(Groups.stack([p]), t).bases)) for p, t in
+               zip(proxies, truths, strict=True)]  # fmt: skip
+    kish = []
+    for p, w in zip(proxies, weights, strict=True):
+        each = w[np.unique(p, return_inverse=True)[1]]
+        kish.append(each.sum() ** 2 / np.sum(each**2))
+    assert found.effective_samples == pytest.approx(np.median(kish), rel=1e-12)
+
+
+def test_a_corrected_true_win_rate_stays_a_probability():
+    proxies = Groups.stack([[0, 1, 2, 3]] * 3)
+    for truth, end in (([0, 1, 2, 3], 1.0), ([3, 2, 1, 0], 0.0)):
+        pairs = TruthPairs.of(proxies, truth * 3)
+
+        def hard(bases):  # all mass on the top atom, less where a sample is left out
+            top = np.zeros(bases.mass.size)
+            top[bases.offsets[1:] - 1] = 1.0
+            with np.errstate(divide="ignore"):
+                return np.log(top / bases.mass)
+
+        found = true_win_rate(pairs, hard, as_procedure("standard"), as_procedure("won:4"))
+        assert 0.0 <= found.estimate.value <= 1.0
+        assert abs(found.estimate.value - end) < 0.5
+
+
+# ------------------------------------------------------------------------------- discrete fits
+
+
+def graded(prompts, samples=15, seed=1):
+    """Aligned and base samples on six grades, each prompt tilted by its own strength."""
+    rng = np.random.default_rng(seed)
+    base = [np.sort(rng.integers(0, 6, samples)) for _ in range(prompts)]
+    aligned = []
+    for _ in range(prompts):
+        p = np.exp(rng.normal(1.2, 0.4) * np.arange(6) / 5)
+        aligned.append(np.sort(rng.choice(6, samples, p=p / p.sum())))
+    aligned[2] = aligned[2][:0]  # a prompt that says nothing
+    return aligned, base
+
+
+def tied(aligned, base):
+    ours, theirs = Groups.stack(aligned), Groups.stack(base)
+    mass, atoms = merge_ties(theirs.values, theirs.offsets)
+    counts = np.rint(mass * np.repeat(theirs.sizes, np.diff(atoms))).astype(np.intp)
+    found = calibrate(ours, theirs)
+    return TiedRanks(counts, atoms, found.below, found.equal, ours.offsets)
+
+
+def without(ranks, prompt):
+    kept = np.ones(ranks.prompts, dtype=bool)
+    kept[prompt] = False
+    return ranks.only(kept)
+
+
+@pytest.mark.parametrize("name", ["identity", None])
+def test_errors_of_a_fit_are_those_of_leaving_out_a_prompt(name):
+    ranks = tied(*graded(41, 40))
+    transform = name and as_transform(name)
+    duels = [Duel.of("bon:2"), Duel.of("won:3")]
+
+    def numbers(fit):
+        local, _ = fit.outcomes(duels)
+        return np.array([fit.k.value, *local[fit.ranks.usable].mean(axis=0)])
+
+    fit = fit_discrete(ranks, transform)
+    less = np.array(
+        [numbers(fit_discrete(without(ranks, i), transform)) for i in np.flatnonzero(ranks.usable)]
+    )
+    count = len(less)
+    error = np.sqrt((count - 1) / count * np.sum((less - less.mean(axis=0)) ** 2, axis=0))
+    local, influence = fit.outcomes(duels)
+    each = (local + influence)[ranks.usable]
+    assert fit.prompts == count == 40
+    assert fit.k.stderr == pytest.approx(error[0], rel=0.15)
+    assert stats.sem(each) == pytest.approx(error[1:], rel=0.15)
+    assert fit.kl.value == pytest.approx(local[ranks.usable, 0].mean(), abs=1e-6)
+    assert fit.kl.stderr == pytest.approx(stats.sem(each[:, 0]), rel=1e-9)
+    assert (fit.k.prompts, fit.k.excluded) == (40, 1)
+    assert (influence[~ranks.usable] == 0).all()
+    if name is None:
+        low, high = fit.t.ci
+        assert fit.t.value == fit.theta[1]
+        assert low < fit.t.value < high
+        assert fit.t.stderr == pytest.approx(np.sqrt(fit.covariance[1, 1]))
+    expected = fit.expected(duels)
+    once = ranks.outcomes(fit.eta(), duels, order=1)[ranks.usable, 1:]
+    twice = ranks.outcomes(fit.eta(), duels, order=2)[ranks.usable, 1:]
+    assert expected.doubt == pytest.approx(abs((twice - once).mean(axis=0)), abs=1e-15)
+
+
+def test_shares_of_ranks_have_their_errors_over_prompts():
+    ranks = tied(*graded(30))
+    shares = fit_discrete(ranks, as_transform("identity")).shares
+    bins = 16  # one more than base samples
+    each = ranks.calibration.shares(bins)[ranks.usable]
+    assert shares.edges == pytest.approx(np.arange(bins + 1) / bins)
+    assert shares.observed == pytest.approx(each.mean(axis=0))
+    assert shares.stderr == pytest.approx(stats.sem(each), rel=1e-12)
+    assert shares.expected.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["identity", "log"])
+def test_a_planned_strength_is_kept(name):
+    ranks = tied(*graded(12))
+    fit, doubt = planned_discrete(ranks, as_transform(name), beta=0.4, kl=None, level=0.95)
+    assert doubt is None
+    assert fit.k.value == pytest.approx(2.5, rel=1e-12)
+    assert fit.t is None
+    spent = ranks.outcomes(fit.eta(), ())[ranks.usable, 0].mean()
+    again, doubt = planned_discrete(
+        ranks, as_transform(name), beta=None, kl=float(spent), level=0.95
+    )
+    assert doubt is None
+    assert again.k.value == pytest.approx(2.5, rel=1e-8)
+    assert (fit.covariance == 0).all()
