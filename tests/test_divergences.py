@@ -65,6 +65,41 @@ def test_chi_squared_identity_is_a_triangle(kl):
         assert policy.ppf(0.25) == pytest.approx(1 - c / 2, rel=1e-10)
 
 
+@pytest.mark.parametrize(("t", "kl"), [(10, 0.5), (100, 2.0), (100, 10.0), (100, 20.0)])
+def test_forward_kl_of_an_exponential_in_closed_form(t, kl):
+    """With y = exp(t u) the density beta/(level - y) integrates to a logarithm, F to a logit."""
+    policy = it.align(it.Exponential(t), kl=kl, divergence="forward-kl")
+    with mp.workdps(60):
+        beta, top = mpf(float(policy.beta)), mp.exp(t)
+
+        def excess(x):  # level = top (1 + exp(x))
+            return t * top * (1 + mp.exp(x)) / beta + x - mp.log(top * (1 + mp.exp(x)) - 1)
+
+        x = mp.findroot(excess, (mpf(-300), mpf(20)), solver="anderson")
+        level = top * (1 + mp.exp(x))
+        low = mp.log(level - 1)
+        whole = t * level / beta
+        middle = low / whole  # where y is half the level
+
+        def logistic(p):
+            return mp.log1p(mp.exp(p * whole - low))
+
+        edges = [0, *(middle + c / whole for c in (-20, -5, 0, 5)), 1]
+        edges = sorted(mpf(e) for e in edges if 0 <= e <= 1)
+        spent = mp.log(beta / level) + mp.quad(logistic, edges)
+
+        def won(power):  # E of u at the best of so many of ours, to the same power
+            def of(p):
+                u = (mp.log(level) + p * whole - low - logistic(p)) / t
+                return power * p ** (power - 1) * u**power
+
+            return mp.quad(of, edges)
+
+        assert float(spent) == pytest.approx(kl, rel=1e-10)
+        assert it.win_rate(policy) == pytest.approx(float(won(1)), abs=1e-12)
+        assert it.win_rate(policy, "bon:4") == pytest.approx(float(won(4)), abs=1e-12)
+
+
 @pytest.mark.parametrize("beta", [0.05, 0.3, 2.0])
 def test_forward_kl_identity_in_closed_form(beta):
     """f = beta/(lambda - u) with lambda = 1/(1 - exp(-1/beta))."""
