@@ -35,6 +35,7 @@ def test_a_mutant_is_one_change_of_the_code_that_computes():
     assert found["return 1.0 - (b - min(a, b) / 2) if best else b[0]"] is Way.SIGN
     assert found["return 1.0 - (b + min(a, b) / 2) if best else b[1]"] is Way.OFF_BY_ONE
     assert found["if a <= 0.0:"] is Way.BOUNDARY
+    assert not any(mutant.before.startswith("def ") for mutant in mutants)
     assert not any("raise" in mutant.before or '"""' in mutant.before for mutant in mutants)
 
 

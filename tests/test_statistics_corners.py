@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from infalign_theory.empirical.fitting.discrete_fit import fit_discrete, planned_discrete
+from infalign_theory.empirical.fitting.discrete_fit import (
+    fit_discrete,
+    fixed_family,
+    planned_discrete,
+)
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
@@ -16,6 +20,7 @@ from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.empirical.statistics.truth import TruthPairs, true_win_rate
 from infalign_theory.empirical.statistics.turning import peaks, turn, zero_of_slope
+from infalign_theory.errors import InputError
 from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.transforms.names import as_transform
@@ -215,10 +220,9 @@ def without(ranks, prompt):
     return ranks.only(kept)
 
 
-@pytest.mark.parametrize("name", ["identity", None])
-def test_errors_of_a_fit_are_those_of_leaving_out_a_prompt(name):
-    ranks = tied(*graded(41, 40))
-    transform = name and as_transform(name)
+def test_errors_of_a_fit_are_those_of_leaving_out_a_prompt():
+    ranks = tied(*graded(41))
+    transform = as_transform("identity")
     duels = [Duel.of("bon:2"), Duel.of("won:3")]
 
     def numbers(fit):
@@ -226,9 +230,8 @@ def test_errors_of_a_fit_are_those_of_leaving_out_a_prompt(name):
         return np.array([fit.k.value, *local[fit.ranks.usable].mean(axis=0)])
 
     fit = fit_discrete(ranks, transform)
-    less = np.array(
-        [numbers(fit_discrete(without(ranks, i), transform)) for i in np.flatnonzero(ranks.usable)]
-    )
+    usable = np.flatnonzero(ranks.usable)
+    less = np.array([numbers(fit_discrete(without(ranks, i), transform)) for i in usable])
     count = len(less)
     error = np.sqrt((count - 1) / count * np.sum((less - less.mean(axis=0)) ** 2, axis=0))
     local, influence = fit.outcomes(duels)
@@ -238,17 +241,70 @@ def test_errors_of_a_fit_are_those_of_leaving_out_a_prompt(name):
     assert stats.sem(each) == pytest.approx(error[1:], rel=0.15)
     assert fit.kl.value == pytest.approx(local[ranks.usable, 0].mean(), abs=1e-6)
     assert fit.kl.stderr == pytest.approx(stats.sem(each[:, 0]), rel=1e-9)
-    assert (fit.k.prompts, fit.k.excluded) == (40, 1)
-    assert (influence[~ranks.usable] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["identity", None])
+def test_parts_of_a_fit_are_what_they_are_called(name):
+    ranks = tied(*graded(13, 40))
+    duels = [Duel.of("bon:2"), Duel.of("won:3")]
+    fit = fit_discrete(ranks, name and as_transform(name))
+    assert (fit.k.prompts, fit.k.excluded) == (12, 1)
+    assert fit.influence.mean(axis=0) == pytest.approx(np.zeros(fit.theta.size), abs=1e-8)
+    scatter = fit.influence - fit.influence.mean(axis=0)
+    assert fit.covariance == pytest.approx(scatter.T @ scatter / 11 / 12)
     if name is None:
         low, high = fit.t.ci
         assert fit.t.value == fit.theta[1]
         assert low < fit.t.value < high
         assert fit.t.stderr == pytest.approx(np.sqrt(fit.covariance[1, 1]))
-    expected = fit.expected(duels)
+    local, influence = fit.outcomes(duels)
+    assert (influence[~ranks.usable] == 0).all()
+    through = np.zeros((12, 3))
+    for i in range(fit.theta.size):
+        step = 1e-3 * np.eye(fit.theta.size)[i]
+        up, down = (
+            ranks.outcomes(fit.eta(fit.theta + s), duels)[ranks.usable].mean(axis=0)
+            for s in (step, -step)
+        )
+        through += np.outer(fit.influence[:, i], (up - down) / 2e-3)
+    assert influence[ranks.usable] == pytest.approx(through, rel=0.02, abs=1e-6)
     once = ranks.outcomes(fit.eta(), duels, order=1)[ranks.usable, 1:]
-    twice = ranks.outcomes(fit.eta(), duels, order=2)[ranks.usable, 1:]
-    assert expected.doubt == pytest.approx(abs((twice - once).mean(axis=0)), abs=1e-15)
+    gap = (local[ranks.usable, 1:] - once).mean(axis=0)
+    assert fit.expected(duels).doubt == pytest.approx(abs(gap), abs=1e-15)
+
+
+def test_goodness_is_hotelling_s_with_what_the_jackknife_leaves_as_an_error():
+    ranks = tied(*graded(30, 6))  # few samples, of which the jackknife leaves much
+    fit, _ = planned_discrete(ranks, as_transform("identity"), beta=1.0, kl=None, level=0.95)
+    u = ranks.table[1].u
+    waves = np.stack([np.polynomial.legendre.legval(2 * u - 1, np.eye(5)[d]) for d in range(1, 5)])
+    found, once = (ranks.residuals(fit.eta(), waves, order=o)[ranks.usable, 1:] for o in (2, 1))
+    doubt = (found - once).mean(axis=0)
+    count = len(found)
+    scatter = (found - found.mean(axis=0)).T @ (found - found.mean(axis=0)) / (count - 1)
+    values, axes = np.linalg.eigh(scatter)
+    axes = axes[:, values > 0.03 * values.max()]
+    error = axes.T @ (scatter / count + np.outer(doubt, doubt)) @ axes
+    gap = axes.T @ found.mean(axis=0)
+    t2 = gap @ np.linalg.inv(error) @ gap
+    df = axes.shape[1]
+    f = t2 * (count - df) / (df * (count - 1))
+    assert fit.goodness.statistic == pytest.approx(t2, rel=1e-9)
+    assert fit.goodness.df == df
+    assert fit.goodness.p_value == pytest.approx(stats.f(df, count - df).sf(f), rel=1e-9)
+
+
+def test_a_run_that_lost_has_a_negative_strength():
+    aligned, base = graded(20, 12)
+    down = fit_discrete(tied([np.sort(5 - a) for a in aligned], base), as_transform("identity"))
+    assert down.k.value < 0
+    assert down.k.ci[1] < 0
+
+
+def test_transforms_that_overflow_cannot_be_fitted():
+    points = tied(*graded(3)).table[1]
+    with pytest.raises(InputError, match="constant or not finite"):
+        fixed_family(as_transform("exp(exp(20*u))"), points)
 
 
 def test_shares_of_ranks_have_their_errors_over_prompts():

@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.mutation.explained import EXPLAINED
+from tests.mutation.explained import reason
 from tests.mutation.mutants import Mutant, functions, sampled
 from tests.mutation.running import HANGS, Verdict, run
 from tests.mutation.targets import GROUPS, ROOT, Group
@@ -137,7 +137,7 @@ def report(found: list[Judged], each: int, seed: int) -> str:
         "",
     ]
     for one in survived:
-        lines.append(f"- {one.key}: {EXPLAINED.get(one.key, 'UNEXPLAINED')}")
+        lines.append(f"- {one.key}: {reason(one.key) or 'UNEXPLAINED'}")
     return "\n".join(lines)
 
 

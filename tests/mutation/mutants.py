@@ -196,9 +196,12 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 
 def _places(node: ast.AST, owners: list[tuple[ast.AST, str, int | None]]) -> Iterator[tuple]:
-    """Every node below with the way to it, leaving out docstrings, annotations and messages."""
+    """Every node below with the way to it, leaving out docstrings, annotations and messages.
+
+    Defaults of arguments are not part of the code that a mutant changes.
+    """
     for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list"):
+        if field in ("annotation", "returns", "decorator_list", "defaults", "kw_defaults"):
             continue
         children = enumerate(value) if isinstance(value, list) else [(None, value)]
         for place, child in children:
