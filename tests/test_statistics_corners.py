@@ -23,6 +23,7 @@ from infalign_theory.empirical.statistics.turning import peaks, turn, zero_of_sl
 from infalign_theory.errors import InputError
 from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.procedures.names import as_procedure
+from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.names import as_transform
 
 pytestmark = pytest.mark.slow
@@ -301,10 +302,11 @@ def test_a_run_that_lost_has_a_negative_strength():
     assert down.k.ci[1] < 0
 
 
-def test_transforms_that_overflow_cannot_be_fitted():
-    points = tied(*graded(3)).table[1]
-    with pytest.raises(InputError, match="constant or not finite"):
-        fixed_family(as_transform("exp(exp(20*u))"), points)
+def test_transforms_without_a_finite_spread_cannot_be_fitted():
+    for u in ([0.0, 0.5], [0.5, 0.5]):
+        points = Points.from_pair(np.array(u), 1 - np.array(u))
+        with pytest.raises(InputError, match="constant or not finite"):
+            fixed_family(as_transform("log"), points)
 
 
 def test_shares_of_ranks_have_their_errors_over_prompts():
