@@ -13,6 +13,10 @@ from infalign_theory.empirical.fitting.discrete_fit import (
     fixed_family,
     planned_discrete,
 )
+from infalign_theory.empirical.fitting.families import fixed_transform
+from infalign_theory.empirical.fitting.goodness import goodness_of_fit
+from infalign_theory.empirical.fitting.likelihood import Counts, Likelihood
+from infalign_theory.empirical.fitting.spread import _influence, fit_spread
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
@@ -22,6 +26,7 @@ from infalign_theory.empirical.statistics.truth import TruthPairs, true_win_rate
 from infalign_theory.empirical.statistics.turning import peaks, turn, zero_of_slope
 from infalign_theory.errors import InputError
 from infalign_theory.kernels.segments import merge_ties
+from infalign_theory.policies.alignment import align
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.names import as_transform
@@ -334,3 +339,74 @@ def test_a_planned_strength_is_kept(name):
     assert doubt is None
     assert again.k.value == pytest.approx(2.5, rel=1e-8)
     assert (fit.covariance == 0).all()
+
+
+# --------------------------------------------------------------------------- goodness of a plan
+
+
+def planned_ranks(rng, sizes):
+    """Ranks of twelve samples a prompt of the tilt exp(u) among so many base samples."""
+    aligned = [np.log1p(rng.random(12) * np.expm1(1.0)) for _ in sizes]
+    base = [rng.random(size) for size in sizes]
+    return calibrate(*(Groups.stack([np.sort(s) for s in side]) for side in (aligned, base)))
+
+
+def judged(ranks):
+    """Goodness in four bins of that very tilt, nothing fitted."""
+    counts = Counts.of(ranks)
+    likelihood = Likelihood.of(counts, correct=True)
+    family, scale = fixed_transform(as_transform("identity"), likelihood.points, likelihood.grid)
+    value = likelihood.at(family, np.array([scale]))
+    nothing = np.zeros((counts.prompts, 1)), np.zeros((1, 1))
+    return goodness_of_fit(counts, value, *nothing, largest=4)
+
+
+@pytest.mark.parametrize("sizes", [[9] * 8, [5] * 4 + [40] * 7])
+def test_goodness_is_pearson_s_with_the_prompts_own_spread(sizes):
+    ranks = planned_ranks(np.random.default_rng(len(sizes)), sizes)
+    goodness, shares = judged(ranks)
+    assert shares.edges.tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
+    each = ranks.shares(4)
+    # what the law says of a prompt depends on how many base samples it has
+    own = [
+        judged(planned_ranks(np.random.default_rng(0), [size] * 3))[1].expected for size in sizes
+    ]
+    share = np.mean(own, axis=0)
+    assert shares.expected == pytest.approx(share, rel=1e-9)
+    gap = each.mean(axis=0) - share
+    left = (each - own) / np.sqrt(share)
+    spread = np.cov(left.T, ddof=1)
+    df = np.trace(spread) ** 2 / np.sum(spread**2)
+    statistic = len(sizes) * np.sum(gap**2 / share) * np.trace(spread) / np.sum(spread**2)
+    assert goodness.df == pytest.approx(df, rel=1e-9)
+    assert goodness.statistic == pytest.approx(statistic, rel=1e-9)
+    law = stats.f(df, df * (len(sizes) - 1))
+    assert goodness.p_value == pytest.approx(law.sf(statistic / df), rel=1e-9)
+
+
+def test_influences_on_mean_and_mean_square_are_derivatives(moments):
+    rate, square = moments.rate[moments.known], moments.square[moments.known]
+    found = _influence(moments, np.eye(2))[moments.known]
+    assert found[:, 0] == pytest.approx(rate - rate.mean())
+    assert found[:, 1] == pytest.approx(square - square.mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("log_sd", [0.0, 0.6])
+def test_the_kl_of_a_spread_is_the_mean_over_strengths(log_sd):
+    rng = np.random.default_rng(5)
+    strengths = 2.5 * np.exp(log_sd * rng.normal(size=150))
+    aligned = [np.log1p(rng.random(15) * np.expm1(k)) / k for k in strengths]
+    ranks = calibrate(
+        Groups.stack([np.sort(a) for a in aligned]),
+        Groups.stack([np.sort(rng.random(15)) for _ in strengths]),
+    )
+    fit = fit_spread(ranks, as_transform("identity"), [Duel.of("bon:2")], PairMoments.of(ranks))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+    ks = fit.k * np.exp(fit.log_sd * nodes)
+    spent = [align("identity", beta=1 / k).kl for k in ks]
+    weights = weights / weights.sum()
+    mean = weights @ spent
+    assert fit.log_sd > 0.3 or log_sd == 0.0
+    assert fit.kl == pytest.approx(mean, rel=1e-3)
+    deviation = np.sqrt(weights @ (spent - mean) ** 2)
+    assert fit.kl_sd == pytest.approx(deviation, rel=0.03)  # a difference of two splines
