@@ -410,3 +410,24 @@ def test_the_kl_of_a_spread_is_the_mean_over_strengths(log_sd):
     assert fit.kl == pytest.approx(mean, rel=1e-3)
     deviation = np.sqrt(weights @ (spent - mean) ** 2)
     assert fit.kl_sd == pytest.approx(deviation, rel=0.03)  # a difference of two splines
+
+
+@pytest.mark.parametrize("log_sd", [0.0, 0.6])
+def test_errors_of_a_spread_are_those_of_leaving_out_a_prompt(log_sd):
+    rng = np.random.default_rng(6)
+    strengths = 2.0 * np.exp(log_sd * rng.normal(size=40))
+    aligned = [np.sort(np.log1p(rng.random(15) * np.expm1(k)) / k) for k in strengths]
+    base = [np.sort(rng.random(15)) for _ in strengths]
+    duels = [Duel.of("bon:2"), Duel.of("won:4")]
+
+    def fitted(kept):
+        sides = ([side[i] for i in kept] for side in (aligned, base))
+        ranks = calibrate(*map(Groups.stack, sides))
+        fit = fit_spread(ranks, as_transform("identity"), duels, PairMoments.of(ranks))
+        return fit.expectation
+
+    whole = fitted(range(40))
+    assert np.ptp(whole.local, axis=0) == pytest.approx([0.0, 0.0])
+    less = np.array([fitted(np.delete(np.arange(40), i)).local[0] for i in range(40)])
+    error = np.sqrt(39 / 40 * np.sum((less - less.mean(axis=0)) ** 2, axis=0))
+    assert stats.sem(whole.influence) == pytest.approx(error, rel=0.15)
