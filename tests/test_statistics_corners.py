@@ -431,3 +431,13 @@ def test_errors_of_a_spread_are_those_of_leaving_out_a_prompt(log_sd):
     less = np.array([fitted(np.delete(np.arange(40), i)).local[0] for i in range(40)])
     error = np.sqrt(39 / 40 * np.sum((less - less.mean(axis=0)) ** 2, axis=0))
     assert stats.sem(whole.influence) == pytest.approx(error, rel=0.15)
+
+
+def test_rows_of_the_table_are_mean_ranks_and_their_complements():
+    ranks = tied(*graded(3, 9))
+    first, points = ranks.table
+    for k in (7, 8, 9):
+        rows = slice(first[k], first[k] + 2 * k + 1)
+        twice = np.arange(2 * k + 1)  # below and equal, doubled: 2 b + e
+        assert points.u[rows] == pytest.approx((twice + 1) / (2 * k + 2))
+        assert points.v[rows] == pytest.approx(1 - (twice + 1) / (2 * k + 2))
