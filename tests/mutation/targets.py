@@ -63,7 +63,8 @@ GROUPS = [
         [
             *_tests(
                 "statistics_corners", "prediction_corners", "estimators", "choices", "whole_laws",
-                "truth", "fitting", "spread", "theories", "hacking", "intervals", "predict", "verdicts", "validate", "validate_against",
+                "truth", "fitting", "spread", "theories", "hacking_corners", "hacking",
+                "intervals", "predict", "verdicts", "validate", "validate_against",
             ),
             *(f"infalign_theory/empirical/{room}" for room in (
                 "statistics", "fitting", "prediction", "hacking",

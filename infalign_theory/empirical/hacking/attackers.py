@@ -220,7 +220,8 @@ class BetaBinomial:
         rate = min(max(float(shares.mean()), 0.5 / self.counts.sum()), 1 - 0.5 / self.counts.sum())
         floor = rate * (1.0 - rate) / self.counts.sum()
         error = np.sqrt(max(float(shares.var()) / shares.size, floor)) / (rate * (1.0 - rate))
-        means = mean + error * np.linspace(-_REACH, _REACH, _GRID)
+        # around the share seen: where no try succeeds, or all do, the likeliest mean lies far off
+        means = special.logit(rate) + error * np.linspace(-_REACH, _REACH, _GRID)
         concentrations = np.linspace(*_CONCENTRATIONS, _GRID)
         best = float(weights @ _log_likelihood(pairs, mean, np.log(self.alpha + self.beta)))
         limit = best - float(stats.chi2.ppf(level, 1)) / 2.0
@@ -263,7 +264,8 @@ def _shapes(mean: float | Array, concentration: float | Array) -> tuple[Array, A
 
 def _success(alpha: float | Array, beta: float | Array, n: int) -> Array:
     """1 - B(alpha, beta + n) / B(alpha, beta)."""
-    return np.asarray(-np.expm1(special.betaln(alpha, beta + n) - special.betaln(alpha, beta)))
+    log_missed = special.betaln(alpha, beta + n) - special.betaln(alpha, beta)
+    return np.asarray(-np.expm1(np.minimum(log_missed, 0.0)))
 
 
 def _log_likelihood(pairs: Array, mean: float | Array, concentration: float | Array) -> Array:
