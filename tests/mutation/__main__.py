@@ -156,19 +156,19 @@ def main() -> int:
         "--keep", type=Path, help="folder of what earlier runs found, and for what this one finds"
     )
     given = asked.parse_args()
-    found: list[Judged] = []
-    start = time.perf_counter()
+    start, unexplained = time.perf_counter(), False
     for group in GROUPS:
-        if given.group in (None, group.name):
-            mutants = drawn(group, given.only, given.each, given.seed)
-            group = replace(group, tests=given.tests or group.tests)
-            found += challenge(group, mutants, given.keep) if mutants else []
-    told = report(found, given.each, given.seed)
-    print(told)
+        mutants = drawn(group, given.only, given.each, given.seed)
+        if given.group not in (None, group.name) or not mutants:
+            continue
+        group = replace(group, tests=given.tests or group.tests)
+        told = report(challenge(group, mutants, given.keep), given.each, given.seed)
+        print(told)
+        if given.page:
+            replace_part(given.page, f"mutation of {group.name}", told)
+        unexplained |= "UNEXPLAINED" in told
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
-    if given.page:
-        replace_part(given.page, "mutation", told)
-    return int("UNEXPLAINED" in told)
+    return int(unexplained)
 
 
 if __name__ == "__main__":
