@@ -195,6 +195,14 @@ def functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
     yield from walk(tree, "")
 
 
+def _idle(value: ast.expr) -> bool:
+    """Texts, and how prompts are dealt to threads, on which no number depends."""
+    called = value.func if isinstance(value, ast.Call) else None
+    return isinstance(value, ast.Constant) or (
+        isinstance(called, ast.Name) and called.id == "share_out"
+    )
+
+
 def _places(node: ast.AST, owners: list[tuple[ast.AST, str, int | None]]) -> Iterator[tuple]:
     """Every node below with the way to it, leaving out docstrings, annotations and messages.
 
@@ -207,7 +215,7 @@ def _places(node: ast.AST, owners: list[tuple[ast.AST, str, int | None]]) -> Ite
         for place, child in children:
             if not isinstance(child, ast.AST) or isinstance(child, _IDLE):
                 continue
-            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            if isinstance(child, ast.Expr) and _idle(child.value):
                 continue
             path = [*owners, (node, field, place)]
             yield child, path
