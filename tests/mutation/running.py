@@ -35,6 +35,7 @@ _MARKS = "not dask and not notebook and not browser and not simulation and not t
 _OPTIONS = ["-q", "-n", "0", "-p", "no:cacheprovider", "--doctest-modules", "-o", "addopts="]
 HANGS = "hangs or crashes"
 LONGEST = 3.0  # seconds of a test that is asked
+COMPILES = 15.0  # seconds that its first run may take, which may compile kernels
 ENOUGH = 12.0  # seconds of tests that a mutant has to survive
 _PATIENCE = 2.0  # seconds that a test may take beyond four times its own
 
@@ -133,11 +134,14 @@ def _record(items: list, reached: set[tuple[str, str]], outcome: _Outcome, tell:
     for item in items:
         reached.clear()
         tell("start", item.nodeid)
-        start = time.process_time()
-        signal.setitimer(signal.ITIMER_PROF, LONGEST)
-        failed = _run(item, outcome)
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-        spent = time.process_time() - start
+        for allowed in (COMPILES, LONGEST):
+            start = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, allowed)
+            failed = _run(item, outcome)
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
+            spent = time.process_time() - start
+            if failed or spent < LONGEST:
+                break
         tell("left out" if failed else "test", [item.nodeid, spent, failed or sorted(reached)])
 
 
