@@ -16,7 +16,7 @@ from infalign_theory.empirical.fitting.discrete_fit import (
 from infalign_theory.empirical.fitting.families import fixed_transform
 from infalign_theory.empirical.fitting.goodness import goodness_of_fit
 from infalign_theory.empirical.fitting.likelihood import Counts, Likelihood
-from infalign_theory.empirical.fitting.spread import _influence, fit_spread
+from infalign_theory.empirical.fitting.spread import _Curves, _influence, fit_spread
 from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
@@ -441,3 +441,49 @@ def test_rows_of_the_table_are_mean_ranks_and_their_complements():
         twice = np.arange(2 * k + 1)  # below and equal, doubled: 2 b + e
         assert points.u[rows] == pytest.approx((twice + 1) / (2 * k + 2))
         assert points.v[rows] == pytest.approx(1 - (twice + 1) / (2 * k + 2))
+
+
+def test_slopes_of_a_spread_are_derivatives():
+    curves = _Curves.of(drawn_by_identity(0.0), as_transform("identity"), [Duel.of("bon:2")])
+    step = 1e-3
+    for log_sd in (0.2, 0.7):
+        wide = curves.mixed(0.9, log_sd + step) - curves.mixed(0.9, log_sd - step)
+        first = curves.mixed(0.9 + step, log_sd) - curves.mixed(0.9 - step, log_sd)
+        exact = np.stack([first, wide]) / (2 * step)
+        assert curves.slopes(0.9, log_sd) == pytest.approx(exact, rel=1e-4, abs=1e-8)
+
+
+def drawn_by_identity(log_sd, prompts=40, seed=8):
+    rng = np.random.default_rng(seed)
+    strengths = 2.0 * np.exp(log_sd * rng.normal(size=prompts))
+    aligned = [np.sort(np.log1p(rng.random(12) * np.expm1(k)) / k) for k in strengths]
+    return calibrate(*map(Groups.stack, (aligned, [np.sort(rng.random(12)) for _ in strengths])))
+
+
+def test_goodness_without_spread_is_that_of_one_strength_matched_to_the_mean_win_rate():
+    ranks = next(
+        found
+        for found in (drawn_by_identity(0.0, seed=seed) for seed in range(20))
+        if PairMoments.of(found).variance < 0.0
+    )
+    moments = PairMoments.of(ranks)
+    fit = fit_spread(ranks, as_transform("identity"), [], moments)
+    assert fit.log_sd == 0.0
+    counts = Counts.of(ranks)
+    likelihood = Likelihood.of(counts, correct=True)
+    family, scale = fixed_transform(as_transform("identity"), likelihood.points, likelihood.grid)
+    theta = fit.k * scale
+    standard = Duel.of("standard")
+
+    def rate(x):
+        return likelihood.win_rate(family, np.array([x]), standard.ours, standard.theirs)
+
+    assert rate(theta) == pytest.approx(moments.rate.mean(), abs=1e-5)  # by a spline
+    rise = theta * (rate(1.001 * theta) - rate(0.999 * theta)) / (0.002 * theta)
+    value = likelihood.at(family, np.array([theta]))
+    value = dataclasses.replace(value, scores=theta * value.scores)  # in log k
+    by_prompt = moments.influence[:, :1] / rise
+    exact, _ = goodness_of_fit(counts, value, by_prompt, np.eye(1))
+    assert fit.goodness.df == pytest.approx(exact.df, rel=1e-3)
+    assert fit.goodness.statistic == pytest.approx(exact.statistic, rel=1e-3)
+    assert fit.goodness.p_value == pytest.approx(exact.p_value, abs=1e-3)
