@@ -8,6 +8,8 @@ from scipy import stats
 
 import infalign_theory as it
 from infalign_theory.comparison.choices import as_choice
+from infalign_theory.empirical.fitting.families import FreeExponential
+from infalign_theory.empirical.fitting.goodness import calibrated_kl
 from infalign_theory.empirical.fitting.tilt_fit import PlannedTilt, fit_tilt
 from infalign_theory.empirical.prediction.continuous import continuous_row
 from infalign_theory.empirical.prediction.discrete import (
@@ -27,6 +29,7 @@ from infalign_theory.empirical.statistics.thinning import ThinnedBases
 from infalign_theory.errors import OutOfReachError
 from infalign_theory.policies.scaling import scaled_beta
 from infalign_theory.procedures.names import as_procedure
+from infalign_theory.quadrature.points import Points
 
 pytestmark = pytest.mark.slow
 
@@ -198,3 +201,29 @@ def test_an_interval_reaches_the_number_it_belongs_to():
     assert _reaching((0.4, 0.6), (0.36, 0.5), 0.35) == (0.35, 0.6)
     assert _reaching(None, (0.3, 0.7), 0.5) is None
     assert _reaching((0.4, 0.6), None, 0.5) is None
+
+
+def test_a_budget_beyond_all_numbers_is_won_always():
+    with pytest.raises(OutOfReachError):
+        it.optimum("won:64", kl=50.0)
+    worst = as_procedure("won:64")
+    row = continuous_row(as_choice("identity"), worst, None, 2, beta=None, kl=50.0)
+    assert row.optimal == 1.0
+    assert row.regret == pytest.approx(1.0 - row.win_rate)
+
+
+def test_free_exponents_are_bounded_and_strengths_are_not():
+    family = FreeExponential(Points.from_logit(np.linspace(-2, 2, 5)))
+    assert family.allowed(np.array([500.0, 100.0]))
+    assert family.allowed(np.array([-500.0, -99.0]))
+    assert not family.allowed(np.array([3.0, 101.0]))
+
+
+def test_the_kl_of_ranks_loses_half_a_variance_over_its_share():
+    ranks = drawn(25, 15, 3.0)
+    shares = ranks.shares(5)
+    q = shares.mean(axis=0)
+    assert (q > 0).all()
+    plain = np.sum(q * np.log(5 * q))
+    bias = 0.5 * np.sum(shares.var(axis=0, ddof=1) / 25 / q)
+    assert calibrated_kl(ranks, 5).value == pytest.approx(plain - bias, rel=1e-12)
