@@ -13,12 +13,14 @@ from infalign_theory.empirical.hacking.attackers import (
     BetaBinomial,
     _held_out,
     _merged,
+    _success,
     _within,
     judge_attacks,
 )
 from infalign_theory.empirical.hacking.decay import decays
 from infalign_theory.empirical.hacking.picks import Picked
 from infalign_theory.empirical.hacking.samples import Pairs
+from infalign_theory.empirical.hacking.tilts import Path
 from infalign_theory.empirical.prediction.continuous import continuous_row
 from infalign_theory.empirical.prediction.discrete import Contest, discrete_row
 from infalign_theory.empirical.prediction.truths import TruthRows
@@ -316,3 +318,69 @@ def test_samples_tell_as_far_as_enough_of_them_carry_the_tilt(law):
     if law == "continuous":
         _, (note,) = rows.completed(far, what)
         assert f"beyond {float(f'{reach:.2g}'):g} nats" in note
+
+
+def test_chances_too_small_for_beta_functions_are_not_negative():
+    assert 0.0 <= float(_success(1e-9, 1e6, 1)) < 1e-8
+    assert 0.0 <= float(_success(1e-13, 1e3, 2)) < 1e-9
+
+
+def test_the_worst_prompts_tell_what_their_best_by_proxy_is_worth():
+    proxies = [[0.0, 1, 2, 2], [0.0, 1, 2, 3]]
+    truths = [[1.0, 0.5, 0.0, 0.2], [0.0, 0.1, 0.2, 0.3]]
+    worst = agreement(pairs_of(proxies, truths, ["bad", "good"])).worst
+    assert [one.prompt for one in worst] == ["bad", "good"]
+    assert [one.truth_of_best for one in worst] == pytest.approx([0.1, 0.3])
+    assert [one.truth for one in worst] == pytest.approx([0.425, 0.15])
+    assert [one.samples for one in worst] == [4, 4]
+
+
+def test_the_peak_of_a_path_is_where_its_slopes_add_up_highest():
+    log_k = np.array([0.0, 0.1, 1.1, 1.2, 3.0])
+    slopes = np.array([[2.0, 1.0, -0.4, 0.5, -3.0]])
+    climbed = np.concatenate(
+        [[0.0], [np.trapezoid(slopes[0, :i], log_k[:i]) for i in (2, 3, 4, 5)]]
+    )
+    found = Path("t", np.arange(5.0), slopes, slopes, log_k, "").peak
+    assert found == float(np.argmax(climbed)) == 3.0
+    steep = Path("t", np.arange(3.0), slopes[:, :3], np.array([[1.0, 1.0, -3.0]]), log_k[:3], "")
+    assert steep.peak == 1.0
+    wide = Path("t", np.arange(3.0), slopes[:, :3], np.array([[9.0, -3.0, 2.0]]), log_k[:3], "")
+    assert wide.peak == 1.0  # its second stretch is ten times as wide, and loses .5
+
+
+def test_a_tilt_of_a_budget_spends_it():
+    kl = 0.2
+    for law in ("discrete", "continuous"):
+        rows, _ = truth_rows("discrete")  # with ties the two laws differ
+        bases = rows.pairs.bases
+        found = rows._at(as_transform("identity"), law, kl)(bases)
+        if law == "discrete":
+            assert bases.kls(found).mean() == pytest.approx(kl, abs=1e-9)
+        else:
+            policy = it.align("identity", kl=kl)
+            edges = [
+                np.concatenate([[0.0], np.cumsum(bases.mass[a:b])])
+                for a, b in zip(bases.offsets[:-1], bases.offsets[1:], strict=True)
+            ]
+            mass = np.concatenate([np.diff(policy.cdf(np.minimum(e, 1.0))) for e in edges])
+            assert np.exp(found) * bases.mass == pytest.approx(mass, abs=1e-9)
+
+
+def test_few_samples_tell_little_and_by_how_much_is_exact():
+    rng = np.random.default_rng(5)
+    groups = Groups.stack([np.sort(rng.normal(size=5)) for _ in range(12)])
+    pairs = TruthPairs.of(groups, groups.values + rng.normal(size=60))
+    contest = Contest(groups, PromptBases.of(groups), as_procedure("bon:2"), None)
+    rows = TruthRows(pairs, contest)
+    reach = rows._reach(as_transform("identity"), "discrete")
+
+    def effective(kl):
+        return pairs.carrying(rows._at(as_transform("identity"), "discrete", kl)(pairs.bases))
+
+    assert reach < 0.2
+    assert effective(reach) >= 4.0 > effective(1.011 * reach)
+    what = as_choice("optimal")  # another transform at every KL: it has no curve
+    row = discrete_row(what, contest, None, 1.0, contest.optima.win_rates_at_kl(1.0))
+    _, (note,) = rows.completed(row, what)
+    assert "beyond 0 nats" in note

@@ -487,3 +487,9 @@ def test_goodness_without_spread_is_that_of_one_strength_matched_to_the_mean_win
     assert fit.goodness.df == pytest.approx(exact.df, rel=1e-3)
     assert fit.goodness.statistic == pytest.approx(exact.statistic, rel=1e-3)
     assert fit.goodness.p_value == pytest.approx(exact.p_value, abs=1e-3)
+
+
+def test_two_prompts_can_tell_a_turn():
+    positions = np.linspace(0.0, 1.0, 5)
+    curve = positions * (1 - positions) + np.array([[1e-4], [-1e-4]]) * positions
+    assert turn(positions, curve).at == pytest.approx(0.5, abs=0.01)
