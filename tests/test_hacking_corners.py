@@ -8,6 +8,7 @@ from scipy import optimize, stats
 
 import infalign_theory as it
 from infalign_theory.comparison.choices import as_choice
+from infalign_theory.empirical.hacking import tilts
 from infalign_theory.empirical.hacking.agreement import agreement, auroc
 from infalign_theory.empirical.hacking.attackers import (
     BetaBinomial,
@@ -26,9 +27,11 @@ from infalign_theory.empirical.prediction.discrete import Contest, discrete_row
 from infalign_theory.empirical.prediction.truths import TruthRows
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.estimators import pass_at
-from infalign_theory.empirical.statistics.prompt_bases import PromptBases
+from infalign_theory.empirical.statistics.prompt_bases import PromptBases, tilted
 from infalign_theory.empirical.statistics.truth import TruthPairs, true_win_rate
 from infalign_theory.empirical.statistics.uncertainty import mean_over_prompts
+from infalign_theory.errors import InputError
+from infalign_theory.policies.families import solve
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.procedures.weights import Weight
 from infalign_theory.transforms.names import as_transform
@@ -347,6 +350,26 @@ def test_the_peak_of_a_path_is_where_its_slopes_add_up_highest():
     assert steep.peak == 1.0
     wide = Path("t", np.arange(3.0), slopes[:, :3], np.array([[9.0, -3.0, 2.0]]), log_k[:3], "")
     assert wide.peak == 1.0  # its second stretch is ten times as wide, and loses .5
+    late = Path("t", np.arange(3.0), slopes[:, :3], np.array([[-2.0, 0.0, 1.0]]), log_k[:3], "")
+    assert late.peak == 2.0
+
+
+def test_a_path_of_two_points_is_a_path(monkeypatch):
+    rng = np.random.default_rng(3)
+    groups = Groups.stack([np.sort(rng.normal(size=20)) for _ in range(5)])
+    pairs = TruthPairs.of(groups, groups.values)
+    whole = tilts.path(pairs, as_transform("identity"))
+    carried = [
+        pairs.carrying(solve(tilted(as_transform("identity"), pairs.bases), kl).log_ratio)
+        for kl in whole.kl[:3]
+    ]
+    monkeypatch.setattr(tilts, "FEWEST_EFFECTIVE", (carried[1] + carried[2]) / 2)
+    short = tilts.path(pairs, as_transform("identity"))
+    assert short.kl.tolist() == whole.kl[:2].tolist()
+    assert short.truths == pytest.approx(whole.truths[:, :2])
+    monkeypatch.setattr(tilts, "FEWEST_EFFECTIVE", (carried[0] + carried[1]) / 2)
+    with pytest.raises(InputError, match="effective samples a prompt at 0.01 nats"):
+        tilts.path(pairs, as_transform("identity"))
 
 
 def test_a_tilt_of_a_budget_spends_it():

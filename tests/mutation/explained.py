@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 _WHY: dict[str, tuple[str, ...]] = {
+    "called for its refusal of what is neither 0 nor 1, which every size makes": (
+        "empirical.hacking.attackers.judge_attacks #5: `pass_at(tries, 1)` -> `pass_at(tries, 2)`",
+    ),
     "the atoms kept hold all mass: what comes after them lies where nothing is left": (
         "kernels.climbing.climb #4: `mass[i] = p[i] / total if i < kept else 0.0` -> `mass[i] = p[i] / total if i <= kept else 0.0`",
     ),
@@ -46,6 +49,10 @@ _WHY: dict[str, tuple[str, ...]] = {
         "kernels.descent.march #79: `settled = settled and half * _tail(state[3], analysis) <= 1e-15 + 1e-14 * gained` -> `settled = settled and half * _tail(state[3], analysis) < 1e-15 + 1e-14 * gained`",
         "kernels.climbing.decay #0: `if drop < 0.001:` -> `if drop <= 0.001:`",
         "kernels.races.silent #101: `rung[j] = np.exp(others * np.log1p(-rung[j] - total)) if left > 0.0 else 0.0` -> `rung[j] = np.exp(others * np.log1p(-rung[j] - total)) if left >= 0.0 else 0.0`",
+        "empirical.fitting.families.FixedTransform.allowed #0: `return bool(self.limits[0] < theta[0] < self.limits[1])` -> `return bool(self.limits[0] <= theta[0] < self.limits[1])`",
+        "empirical.fitting.tilt_fit.TiltFit.beta #1: `return 1.0 / self.k.value if self.k.value > 0.0 else float('inf')` -> `return 1.0 / self.k.value if self.k.value >= 0.0 else float('inf')`",
+        "empirical.prediction.discrete._reaching #2: `return (ci[0] if ci[0] < value else min(plain[0], value), ci[1] if value < ci[1] else max(plain[1], value))` -> `return (ci[0] if ci[0] <= value else min(plain[0], value), ci[1] if value < ci[1] else max(plain[1], value))`",
+        "empirical.hacking.attackers.AttackSuccess.fits #1: `return self.fit_p is None or self.fit_p >= _DOUBT` -> `return self.fit_p is None or self.fit_p > _DOUBT`",
     ),
     "any shuffle serves: the generator may start anywhere, and blocks may be dealt from any place": (
         "kernels.jackknife.shuffled_blocks #14: `state = 1 + (group * 7919 + 12345) % (_MODULUS - 1)` -> `state = 1 - (group * 7919 + 12345) % (_MODULUS - 1)`",
@@ -130,6 +137,82 @@ _WHY: dict[str, tuple[str, ...]] = {
     ),
     "how close two ends are one: they lie apart by much more or by rounding": (
         "kernels.climbing.climbed #127: `if found[s] - found[last] > _ALIKE * max(1.0, abs(found[s])):` -> `if found[s] - found[last] > _ALIKE * max(2.0, abs(found[s])):`",
+    ),
+    "chances are divided by their sum": (
+        "empirical.statistics.choices.soft_chances #29: `chances = STEP * first.sum(axis=0) * n / log_weights.size` -> `chances = STEP * first.sum(axis=0) / log_weights.size`",
+    ),
+    "a sign of 0 has been answered before": (
+        "empirical.statistics.duels.reversed_order #3: `return WorstOfN(n) if sign > 0 else BestOfN(n)` -> `return WorstOfN(n) if sign >= 0 else BestOfN(n)`",
+    ),
+    "sign 0 is a single sample, of which the best is the worst": (
+        "empirical.statistics.duels.kernel_sides #5: `best = np.array([[sign >= 0 for sign, _ in pair] for pair in pairs], dtype=np.intp)` -> `best = np.array([[sign > 0 for sign, _ in pair] for pair in pairs], dtype=np.intp)`",
+        "empirical.statistics.estimators._side #2: `return (n, sign >= 0)` -> `return (n, sign > 0)`",
+        "empirical.statistics.estimators._side #4: `return (n, sign >= 0)` -> `return (n, sign >= 1)`",
+    ),
+    "any negative size means: as many rows as there are": (
+        "empirical.statistics.duels.kernel_sides #9: `return Sides(sizes, best.reshape(-1, 2))` -> `return Sides(sizes, best.reshape(-2, 2))`",
+    ),
+    "a shift of all exponents of a prompt goes into its normaliser": (
+        "empirical.statistics.prompt_bases.tilted #24: `centred = finite - bases.spread_out(bases.sums(bases.mass * finite))` -> `centred = finite + bases.spread_out(bases.sums(bases.mass * finite))`",
+        "empirical.fitting.tied_ranks.TiedRanks.looked_up #7: `shifted = eta - high` -> `shifted = eta + high`",
+        "empirical.statistics.whole_laws.answer_chances #27: `return soft_chances(log_weights - log_weights.max(), procedure.n)` -> `return soft_chances(log_weights, procedure.n)`",
+    ),
+    "a bound on work: it decides how far small biases are followed": (
+        "empirical.statistics.thinning.ThinnedBases.of #28: `cost = {2: np.sum(each * (1 + each * (each + 3) / 2)), 1: np.sum(each * (1 + each))}` -> `cost = {2: np.sum(each * (1 + each * (each + 3) / 2)), 1: np.sum(1 + each)}`",
+    ),
+    "rows of a curve are centred: the mean of the multipliers adds nothing": (
+        "empirical.statistics.turning.peaks #2: `noise -= noise.mean(axis=1, keepdims=True)` -> `noise += noise.mean(axis=1, keepdims=True)`",
+    ),
+    "how close to an end a calibrated reward is pushed: within 2^-53 either way": (
+        "empirical.statistics.whole_laws.answer_chances #15: `inner = np.clip(u, 2.0 ** (-53), 1.0 - 2.0 ** (-53))` -> `inner = np.clip(u, 2.0 ** (-53), 1.0 - 2.0 ** (-54))`",
+    ),
+    "where a climb starts, or how long its first part is; it ends at the same maximum": (
+        "empirical.fitting.discrete_fit.fit_discrete #21: `return _solved(ranks, transform, fixed, np.array([k * spread]), scale=spread, level=level)` -> `return _solved(ranks, transform, fixed, np.array([k / spread]), scale=spread, level=level)`",
+        "empirical.fitting.discrete_fit.fit_discrete #23: `return _solved(ranks, transform, fixed, np.array([k * spread]), scale=spread, level=level)` -> `return _solved(ranks, transform, fixed, np.array([spread]), scale=spread, level=level)`",
+        "empirical.fitting.tied_ranks.TiedRanks.spread_over #6: `places = np.linspace(0, chosen.size - 1, min(chosen.size, most)).astype(int)` -> `places = np.linspace(0, chosen.size - 2, min(chosen.size, most)).astype(int)`",
+        "empirical.fitting.tilt_fit._best_exponential #3: `theta, value = maximise(likelihood, FixedTransform(family.phi(t)), np.zeros(1), rounds=6)` -> `theta, value = maximise(likelihood, FixedTransform(family.phi(t)), np.zeros(1), rounds=5)`",
+        "empirical.fitting.tilt_fit._best_exponential #5: `_, a, t = max(tried)` -> `_, a, t = min(tried)`",
+        "empirical.fitting.likelihood.newton_step #3: `floor = 1e-10 * float(np.max(np.abs(curvature))) + 1e-300` -> `floor = 1e-10 / float(np.max(np.abs(curvature))) + 1e-300`",
+    ),
+    "of the eigenvalues only the sizes are used": (
+        "empirical.fitting.likelihood.newton_step #0: `curvature, axes = np.linalg.eigh(-value.hessian)` -> `curvature, axes = np.linalg.eigh(value.hessian)`",
+    ),
+    "a row more is read than has a weight": (
+        "empirical.fitting.likelihood.Counts.prompt_means #5: `full = [ustatistics.averaged_over_thinning(values[first:first + smaller + 1], k, smaller) for k, smaller, _, first in self.blocks]` -> `full = [ustatistics.averaged_over_thinning(values[first:first + smaller + 2], k, smaller) for k, smaller, _, first in self.blocks]`",
+    ),
+    "nodes lie evenly about 0": (
+        "empirical.fitting.spread._Curves.mixed #4: `at = np.clip(centre - self.start + log_sd * _NODES, low, high)` -> `at = np.clip(centre - self.start - log_sd * _NODES, low, high)`",
+    ),
+    "with twelve grades either way leaves out every sample, one by one or in blocks": (
+        "empirical.fitting.tied_ranks.TiedRanks.base_laws #0: `many = np.diff(self.atoms) > jackknife.MOST_ATOMS` -> `many = np.diff(self.atoms) >= jackknife.MOST_ATOMS`",
+    ),
+    "room that is never read": (
+        "empirical.fitting.tied_ranks.TiedRanks.base_laws #5: `blocks = np.zeros((self.counts.size if many.any() else 0, jackknife.BLOCKS), np.int32)` -> `blocks = np.zeros((self.counts.size if many.any() else 1, jackknife.BLOCKS), np.int32)`",
+    ),
+    "0 either way": (
+        "empirical.fitting.tilt_fit.TiltFit.expected #1: `return Expectation(np.where(used[:, None], rates, np.nan), influence, 0.0 * rates)` -> `return Expectation(np.where(used[:, None], rates, np.nan), influence, 0.0 / rates)`",
+    ),
+    "the step of a difference": (
+        "empirical.fitting.tilt_fit._Solution.slope #0: `smallest = 1e-06 * max(1.0, abs(float(self.theta[i])))` -> `smallest = 1e-06 / max(1.0, abs(float(self.theta[i])))`",
+    ),
+    "at k = 0 the optimum is the base itself": (
+        "empirical.prediction.discrete.ratios_of #3: `return lambda k: optima.at(k) if k > 0.0 else np.zeros(bases.mass.size)` -> `return lambda k: optima.at(k) if k >= 0.0 else np.zeros(bases.mass.size)`",
+    ),
+    "a guard against the last digits of a correction: no base is known whose corrected mean leaves [0, 1]": (
+        "empirical.prediction.discrete.corrected_win_rate #12: `value = min(max(float(np.mean(found)), 0.0), 1.0)` -> `value = min(max(float(np.mean(found)), 0.0), 2.0)`",
+    ),
+    "where a search by halving starts": (
+        "empirical.prediction.truths.TruthRows._reach #11: `low, high = (high, 2 * high)` -> `low, high = (high, 2 / high)`",
+        "empirical.hacking.decay._expected #8: `low, high, tilt = (0.0, 0.98 * family.limit, None)` -> `low, high, tilt = (0.0, family.limit, None)`",
+    ),
+    "a beta of 0 is refused before; and beta, or the KL that it spends, name the same policy": (
+        "empirical.prediction.truths._RatioOf.__call__ #2: `k = 1.0 / self.row.beta if 0.0 < self.row.beta < np.inf else 0.0` -> `k = 1.0 / self.row.beta if 0.0 <= self.row.beta < np.inf else 0.0`",
+        "empirical.prediction.truths._RatioOf._policy #1: `beta = self.row.beta if 0.0 < self.row.beta < np.inf else None` -> `beta = self.row.beta if 0.0 <= self.row.beta < np.inf else None`",
+        "empirical.prediction.truths._RatioOf._policy #4: `beta = self.row.beta if 0.0 < self.row.beta < np.inf else None` -> `beta = self.row.beta if 0.0 < self.row.beta > np.inf else None`",
+        "empirical.prediction.truths._RatioOf._policy #5: `beta = self.row.beta if 0.0 < self.row.beta < np.inf else None` -> `beta = self.row.beta if 1.0 < self.row.beta < np.inf else None`",
+    ),
+    "the largest of sums that are all scaled alike": (
+        "empirical.hacking.tilts.Path.peak #6: `climbed = np.cumsum((mean[1:] + mean[:-1]) / 2.0 * np.diff(self.log_k))` -> `climbed = np.cumsum((mean[1:] + mean[:-1]) * 2.0 * np.diff(self.log_k))`",
     ),
 }
 
