@@ -449,8 +449,9 @@ def test_importing_the_command_line_loads_nothing_heavy():
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("json_flag", [[], ["--json"]])
-def test_a_reader_that_stops_reading_is_no_error(json_flag):
+def test_a_reader_that_stops_reading_is_no_error(json_flag, unbuffered):
     """As in `infalign ... | head -0`: quiet, and not a failure."""
     code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     reading, writing = os.pipe()
@@ -463,6 +464,7 @@ def test_a_reader_that_stops_reading_is_no_error(json_flag):
             text=True,
             timeout=120,
             cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )
     finally:
         os.close(writing)
@@ -472,16 +474,19 @@ def test_a_reader_that_stops_reading_is_no_error(json_flag):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_one_line():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+def test_a_full_disk_is_one_line(json_flag, unbuffered):
     code = "import sys; from infalign_theory.cli.app import main; main(sys.argv[1:])"
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-c", code, *COMPARE, "--json"],
+            [sys.executable, "-c", code, *COMPARE, *json_flag],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             timeout=120,
             cwd=ROOT,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1

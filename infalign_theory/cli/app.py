@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=given or ["--help"], standalone_mode=False)
+        sys.stdout.flush()  # while a full disk or a closed pipe can still be told
     except InfalignError as error:
         _fail(f"{str(error).splitlines()[0].rstrip('.')}. See {_help(given)}.")
     except _UsageError as error:
@@ -79,20 +80,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         _fail("stopped.", _STOPPED)
     except (BrokenPipeError, SystemExit):
-        # the reader has seen enough (Typer itself exits on a broken pipe); keep the interpreter
-        # from complaining when it flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader has seen enough (Typer itself exits on a broken pipe)
+        _let_go_of_output()
         sys.exit(0)
     except MemoryError:
         _fail("there is not enough memory for this; ask for less at once, or allow more.")
     except ImportError as error:
         _fail(_unloaded(error))
     except OSError as error:
+        _let_go_of_output()
         told = error.strerror and f"{error.filename or 'output'}: {error.strerror}."
         _fail(told or _unloaded(error))
     if code == _STOPPED:  # Typer has turned the interrupt into a status
         _fail("stopped.", _STOPPED)
     sys.exit(code or 0)
+
+
+def _let_go_of_output() -> None:
+    """Keep the interpreter from complaining at its end of what could not be written."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unloaded(error: Exception) -> str:
