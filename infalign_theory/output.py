@@ -75,14 +75,19 @@ def check_targets(*paths: Path | None) -> None:
 
 def _target(path: Path) -> Path:
     """Where a file will be: behind links, and never in the place of a device or pipe."""
-    if str(path).startswith("-"):  # an option that took the next one for its value, or a dash alone
-        raise InputError(f"{path} is not a file to write to; give the name of a file.")
+    _refuse_option(path, "file")
     if path.is_dir():
         raise InputError(f"{path} is a directory; give the name of a file.")
     real = path.resolve() if path.is_symlink() else path
     if real.exists() and not real.is_file():
         raise InputError(f"{path} is not a regular file; give the name of a file.")
     return real
+
+
+def _refuse_option(path: Path, kind: str) -> None:
+    """A dash alone, or an option that another took for its value."""
+    if str(path).startswith("-"):
+        raise InputError(f"{path} is not a {kind} to write to; give the name of a {kind}.")
 
 
 def _temporary_neighbour(path: Path) -> tuple[int, Path]:
@@ -99,8 +104,7 @@ def _temporary_neighbour(path: Path) -> tuple[int, Path]:
 
 def output_directory(path: Path) -> Path:
     """A directory to write into, created if needed, or one clear message."""
-    if str(path).startswith("-"):  # as in a file's name; ./- would be meant
-        raise InputError(f"{path} is not a directory to write to; give the name of a directory.")
+    _refuse_option(path, "directory")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

@@ -9,6 +9,7 @@ from scipy import optimize
 
 from infalign_theory.kernels import climbing, mutual, shooting
 from infalign_theory.procedures.names import as_procedure
+from tests.ranks import weighed_by
 
 pytestmark = pytest.mark.slow
 
@@ -17,16 +18,6 @@ def problem(rng, count, procedure):
     """Random masses, and :func:`weighed_by` a procedure."""
     p = rng.dirichlet(np.ones(count))
     return (p, *weighed_by(procedure, p))
-
-
-def weighed_by(procedure, p):
-    """Masses under a procedure, their half sums and its g, from the top atom down."""
-    g = as_procedure(procedure)
-    edges = np.concatenate([[0.0], np.cumsum(p[::-1])])[::-1]
-    edges[0] = 1.0
-    value = g.cdf(edges, 1 - edges)[0]
-    b = value[:-1] - value[1:]
-    return b, (b[:-1] + b[1:]) / 2, g
 
 
 def pulls(g, left):
@@ -262,10 +253,9 @@ def test_roots_in_brackets_of_any_shape(procedure, shift):
     miss = mismatch(k, p, half_b, g)
     low = np.log(p[0] / (1 - p[0]))
     root = optimize.brentq(miss, low, 40.0, xtol=1e-15)
-    # the masses of the top atom may be moved so that a bracket lies evenly about 0
+    # the second lies evenly about 0
     for negative, positive in ((root - 1 - shift, root + 1), (-abs(root) - 0.5, abs(root) + 0.5)):
-        if not miss(negative) < 0 < miss(positive):
-            continue
+        assert miss(negative) < 0 < miss(positive)
         found = shooting._bracketed_root(
             negative, positive, miss(negative), miss(positive), k, p, half_b, g.slope_terms,
             np.empty(4),

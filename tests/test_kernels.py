@@ -16,6 +16,7 @@ from infalign_theory.optima import closures
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature import panels
 from infalign_theory.quadrature.points import Points
+from tests.ranks import weighed_by
 
 # ------------------------------------------------------------------------------------- sorting
 
@@ -142,14 +143,8 @@ def plain_descend(x, k, p, b, slope):
 
 def problem(seed, count, procedure):
     """Masses, their procedure's masses, half sums and g' from the top down."""
-    rng = np.random.default_rng(seed)
-    p = rng.dirichlet(np.ones(count))
-    g = as_procedure(procedure)
-    edges = np.concatenate([[0.0], np.cumsum(p[::-1])])[::-1]
-    edges[0] = 1.0
-    value = g.cdf(edges, 1 - edges)[0]
-    b = value[:-1] - value[1:]
-    return p, b, (b[:-1] + b[1:]) / 2, g
+    p = np.random.default_rng(seed).dirichlet(np.ones(count))
+    return (p, *weighed_by(procedure, p))
 
 
 @pytest.mark.slow

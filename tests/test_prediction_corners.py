@@ -150,11 +150,10 @@ def test_an_optimum_by_beta_is_that_of_each_prompt_s_own_atoms(beta):
     row = discrete_row(as_choice("optimal"), contest, beta, 0.0, None)
     spent, won = [], []
     for reward in rewards:
-        values, counts = np.unique(reward, return_counts=True)
+        _, counts = np.unique(reward, return_counts=True)
         exact = it.optimum("bon:4", beta=beta, base=it.Discrete(counts / counts.sum()))
         spent.append(exact.kl)
         won.append(exact.win_rate)
-        assert values.size == counts.size
     assert tilt.kl == pytest.approx(np.mean(spent), abs=1e-10)
     assert row.win_rate == pytest.approx(np.mean(won), abs=1e-10)
     assert row.regret == 0.0

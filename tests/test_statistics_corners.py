@@ -17,7 +17,6 @@ from infalign_theory.empirical.fitting.families import fixed_transform
 from infalign_theory.empirical.fitting.goodness import goodness_of_fit
 from infalign_theory.empirical.fitting.likelihood import Counts, Likelihood
 from infalign_theory.empirical.fitting.spread import _Curves, _influence, fit_spread
-from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.empirical.statistics.duels import Duel
@@ -25,11 +24,11 @@ from infalign_theory.empirical.statistics.pairs_over_prompts import PairMoments
 from infalign_theory.empirical.statistics.truth import TruthPairs, true_win_rate
 from infalign_theory.empirical.statistics.turning import peaks, turn, zero_of_slope
 from infalign_theory.errors import InputError
-from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.policies.alignment import align
 from infalign_theory.procedures.names import as_procedure
 from infalign_theory.quadrature.points import Points
 from infalign_theory.transforms.names import as_transform
+from tests.ranks import tied_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -212,14 +211,6 @@ def graded(prompts, samples=15, seed=1):
     return aligned, base
 
 
-def tied(aligned, base):
-    ours, theirs = Groups.stack(aligned), Groups.stack(base)
-    mass, atoms = merge_ties(theirs.values, theirs.offsets)
-    counts = np.rint(mass * np.repeat(theirs.sizes, np.diff(atoms))).astype(np.intp)
-    found = calibrate(ours, theirs)
-    return TiedRanks(counts, atoms, found.below, found.equal, ours.offsets)
-
-
 def without(ranks, prompt):
     kept = np.ones(ranks.prompts, dtype=bool)
     kept[prompt] = False
@@ -227,7 +218,7 @@ def without(ranks, prompt):
 
 
 def test_errors_of_a_fit_are_those_of_leaving_out_a_prompt():
-    ranks = tied(*graded(41))
+    ranks = tied_ranks(*graded(41))
     transform = as_transform("identity")
     duels = [Duel.of("bon:2"), Duel.of("won:3")]
 
@@ -251,7 +242,7 @@ def test_errors_of_a_fit_are_those_of_leaving_out_a_prompt():
 
 @pytest.mark.parametrize("name", ["identity", None])
 def test_parts_of_a_fit_are_what_they_are_called(name):
-    ranks = tied(*graded(13, 40))
+    ranks = tied_ranks(*graded(13, 40))
     duels = [Duel.of("bon:2"), Duel.of("won:3")]
     fit = fit_discrete(ranks, name and as_transform(name))
     assert (fit.k.prompts, fit.k.excluded) == (12, 1)
@@ -280,7 +271,7 @@ def test_parts_of_a_fit_are_what_they_are_called(name):
 
 
 def test_goodness_is_hotelling_s_with_what_the_jackknife_leaves_as_an_error():
-    ranks = tied(*graded(30, 6))  # few samples, of which the jackknife leaves much
+    ranks = tied_ranks(*graded(30, 6))  # few samples, of which the jackknife leaves much
     fit, _ = planned_discrete(ranks, as_transform("identity"), beta=1.0, kl=None, level=0.95)
     u = ranks.table[1].u
     waves = np.stack([np.polynomial.legendre.legval(2 * u - 1, np.eye(5)[d]) for d in range(1, 5)])
@@ -302,7 +293,9 @@ def test_goodness_is_hotelling_s_with_what_the_jackknife_leaves_as_an_error():
 
 def test_a_run_that_lost_has_a_negative_strength():
     aligned, base = graded(20, 12)
-    down = fit_discrete(tied([np.sort(5 - a) for a in aligned], base), as_transform("identity"))
+    down = fit_discrete(
+        tied_ranks([np.sort(5 - a) for a in aligned], base), as_transform("identity")
+    )
     assert down.k.value < 0
     assert down.k.ci[1] < 0
 
@@ -315,7 +308,7 @@ def test_transforms_without_a_finite_spread_cannot_be_fitted():
 
 
 def test_shares_of_ranks_have_their_errors_over_prompts():
-    ranks = tied(*graded(30))
+    ranks = tied_ranks(*graded(30))
     shares = fit_discrete(ranks, as_transform("identity")).shares
     bins = 16  # one more than base samples
     each = ranks.calibration.shares(bins)[ranks.usable]
@@ -327,7 +320,7 @@ def test_shares_of_ranks_have_their_errors_over_prompts():
 
 @pytest.mark.parametrize("name", ["identity", "log"])
 def test_a_planned_strength_is_kept(name):
-    ranks = tied(*graded(12))
+    ranks = tied_ranks(*graded(12))
     fit, doubt = planned_discrete(ranks, as_transform(name), beta=0.4, kl=None, level=0.95)
     assert doubt is None
     assert fit.k.value == pytest.approx(2.5, rel=1e-12)
@@ -434,7 +427,7 @@ def test_errors_of_a_spread_are_those_of_leaving_out_a_prompt(log_sd):
 
 
 def test_rows_of_the_table_are_mean_ranks_and_their_complements():
-    ranks = tied(*graded(3, 9))
+    ranks = tied_ranks(*graded(3, 9))
     first, points = ranks.table
     for k in (7, 8, 9):
         rows = slice(first[k], first[k] + 2 * k + 1)

@@ -13,26 +13,16 @@ import pytest
 
 import infalign_theory as it
 from infalign_theory.empirical.fitting.discrete_fit import fit_discrete
-from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.scores.groups import Groups
 from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.prompt_bases import PromptBases, PromptOptima
 from infalign_theory.empirical.validation.standing import DiscreteStanding, optimal_kl
 from infalign_theory.errors import InfalignError, InputError, OutOfReachError
-from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.procedures.names import as_procedure
+from tests.ranks import tied_ranks
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-def ranks_of(aligned, base):
-    """Ranks of samples, one sequence a prompt on each side."""
-    ours, theirs = Groups.stack(aligned), Groups.stack(base)
-    mass, atoms = merge_ties(theirs.values, theirs.offsets)
-    counts = np.rint(mass * np.repeat(theirs.sizes, np.diff(atoms))).astype(np.intp)
-    found = calibrate(ours, theirs)
-    return TiedRanks(counts, atoms, found.below, found.equal, ours.offsets)
 
 
 def rank(score, base):
@@ -87,7 +77,7 @@ def test_the_jackknife_leaves_out_every_sample_and_pair(seed, n, best):
     rng = np.random.default_rng(seed)
     base = [rng.integers(0, 4, rng.integers(3, 8)).tolist() for _ in range(3)]
     aligned = [(rng.integers(-1, 10, rng.integers(1, 6)) / 2).tolist() for _ in range(3)]
-    ranks = ranks_of(aligned, base)
+    ranks = tied_ranks(aligned, base)
     slope = float(rng.normal(0, 3))
 
     def eta(u):
@@ -135,7 +125,7 @@ def test_a_tilt_of_discrete_laws_is_recovered_without_bias_and_covered():
     off, plain = [], []
     for _ in range(runs):
         aligned, base, truth = discrete_run(rng, 80, 16, 12, 4, 5.0, 2.0)
-        ranks = ranks_of(aligned, base)
+        ranks = tied_ranks(aligned, base)
         fit = fit_discrete(ranks, it.Exponential(5.0))
         local, through = fit.outcomes([Duel.of(name) for name in names])
         each = local + through
@@ -158,13 +148,13 @@ def test_a_tilt_of_discrete_laws_is_recovered_without_bias_and_covered():
 def test_the_discrete_fit_with_a_free_exponent_finds_both():
     rng = np.random.default_rng(3)
     aligned, base, _ = discrete_run(rng, 3000, 24, 16, 8, 5.0, 3.0, 3.0)
-    fit = fit_discrete(ranks_of(aligned, base))
+    fit = fit_discrete(tied_ranks(aligned, base))
     for i, truth in enumerate((3.0, 5.0)):
         found = fit.parameter(i)
         assert abs(found.value - truth) < 4 * found.stderr
         assert found.stderr < 0.5
     assert fit.goodness.p_value > 1e-3
-    flat = fit_discrete(ranks_of(aligned, base), it.Log())
+    flat = fit_discrete(tied_ranks(aligned, base), it.Log())
     assert flat.goodness.p_value < 1e-6  # the wrong transform is found out
     assert flat.log_likelihood < fit.log_likelihood
 
@@ -173,7 +163,7 @@ def test_the_discrete_fit_with_a_free_exponent_finds_both():
 def test_expected_shares_are_those_of_new_samples():
     rng = np.random.default_rng(4)
     aligned, base, _ = discrete_run(rng, 4000, 16, 16, 6, 0.0, 2.0)
-    ranks = ranks_of(aligned, base)
+    ranks = tied_ranks(aligned, base)
     fit = fit_discrete(ranks, it.Identity())
     observed = calibrate(Groups.stack(aligned), Groups.stack(base)).shares(10)
     gap = observed.mean(axis=0) - fit.expected_shares(10)
@@ -183,13 +173,13 @@ def test_expected_shares_are_those_of_new_samples():
 
 @pytest.mark.slow
 def test_samples_that_tell_nothing_are_refused():
-    high = ranks_of([[5, 5], [6, 7]], [[1, 1, 2], [1, 2, 2]])
+    high = tied_ranks([[5, 5], [6, 7]], [[1, 1, 2], [1, 2, 2]])
     with pytest.raises(OutOfReachError, match="without end"):
         fit_discrete(high, it.Identity())
     with pytest.raises(InputError, match="at least 2"):
-        fit_discrete(ranks_of([[1], [2]], [[1, 1], [2, 3]]), it.Identity())
+        fit_discrete(tied_ranks([[1], [2]], [[1, 1], [2, 3]]), it.Identity())
     with pytest.raises(InfalignError, match=r"not finite|constant"):
-        fit_discrete(ranks_of([[1], [2]], [[1, 1, 2], [2, 3, 3]]), it.Expression("0*u"))
+        fit_discrete(tied_ranks([[1], [2]], [[1, 1, 2], [2, 3, 3]]), it.Expression("0*u"))
 
 
 # ------------------------------------------------------------------------------ standings

@@ -19,11 +19,8 @@ from infalign_theory.cli import app as cli
 from infalign_theory.cli.validation_text import lines
 from infalign_theory.empirical.fitting.discrete_fit import planned_discrete
 from infalign_theory.empirical.fitting.laws import Law
-from infalign_theory.empirical.fitting.tied_ranks import TiedRanks
 from infalign_theory.empirical.report import pictures
 from infalign_theory.empirical.report.page import render
-from infalign_theory.empirical.scores.groups import Groups
-from infalign_theory.empirical.statistics.calibration import calibrate
 from infalign_theory.empirical.statistics.duels import Duel
 from infalign_theory.empirical.statistics.uncertainty import Estimate
 from infalign_theory.empirical.validation.doubts import least_told
@@ -32,9 +29,9 @@ from infalign_theory.empirical.validation.standing import LeastKL, optimal_kl
 from infalign_theory.empirical.validation.verdicts import hacking
 from infalign_theory.kernels import perfect_proxy
 from infalign_theory.kernels.perfect_proxy import Judged
-from infalign_theory.kernels.segments import merge_ties
 from infalign_theory.plotting.style import style_of
 from infalign_theory.procedures.names import as_procedure
+from tests.ranks import tied_ranks
 
 
 def stacked(base, tuned, **more):
@@ -56,14 +53,6 @@ def judged(base, tuned, *names, truth=None, **options):
     table = stacked(base, tuned, **more)
     found = it.validate(table, policy="policy", procedure=names or "standard", **asked, **options)
     return found.policies["tuned"]
-
-
-def ranks_of(aligned, base):
-    ours, theirs = Groups.stack(aligned), Groups.stack(base)
-    mass, atoms = merge_ties(theirs.values, theirs.offsets)
-    counts = np.rint(mass * np.repeat(theirs.sizes, np.diff(atoms))).astype(np.int32)
-    found = calibrate(ours, theirs)
-    return TiedRanks(counts, atoms, found.below, found.equal, ours.offsets)
 
 
 # ------------------------------------------------------------------ the terminal
@@ -119,7 +108,7 @@ def test_the_verdict_is_on_standard_output_or_in_the_document(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["standard", "bon:4", "won:4"])
 def test_the_interval_of_the_least_kl_holds_every_value_between(law, name):
     rng = np.random.default_rng(2)
-    least = LeastKL(law, ranks_of(rng.integers(0, 4, (30, 8)), rng.integers(0, 4, (30, 8))))
+    least = LeastKL(law, tied_ranks(rng.integers(0, 4, (30, 8)), rng.integers(0, 4, (30, 8))))
     duel = Duel.of(name)
     for low, high in ((0.3, 0.45), (0.42, 0.55), (0.47, 0.6), (0.55, 0.6), (0.5, 0.52)):
         bottom, top = least.interval(duel, (low, high), (low + high) / 2)
@@ -362,7 +351,7 @@ def test_total_separation_is_exactly_one():
 def test_a_kl_that_the_corrected_laws_cannot_spend_is_told():
     """One base sample of six stands out: most of what the laws as sampled can spend is noise."""
     rng = np.random.default_rng(11)
-    ranks = ranks_of(rng.integers(0, 2, (12, 4)), rng.integers(0, 2, (12, 3)))
+    ranks = tied_ranks(rng.integers(0, 2, (12, 4)), rng.integers(0, 2, (12, 3)))
     asked = 0.24
     fit, doubt = planned_discrete(ranks, it.Identity(), beta=None, kl=asked, level=0.95)
     spent = fit.ranks.outcomes(fit.eta(), ())[ranks.usable, 0].mean()
@@ -379,7 +368,7 @@ def test_blocks_left_out_remove_the_same_bias_as_single_samples(order):
     weight = np.exp(2.0 * u)
     q = weight / weight.sum()
     kl = float(np.sum(q * np.log(q * grades)))
-    ranks = ranks_of(np.zeros((prompts, 1)), rng.integers(0, grades, (prompts, base)))
+    ranks = tied_ranks(np.zeros((prompts, 1)), rng.integers(0, grades, (prompts, base)))
     assert ranks.base_laws.step.max() == 5
     eta = 2.0 * ranks.table[1].u
     each = ranks.outcomes(eta, [Duel.of("bon:4")], order=order)
